@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.tensor.kernels;
+
+/**
+ * A stride-1 convolution over channels-last data. Input {@code [batch, height, width, inChannels]}, weight
+ * {@code [kernel, kernel, inChannels / groups, outChannels]}, output {@code [batch, outHeight(), outWidth(), outChannels]}.
+ * Output channel {@code c} belongs to group {@code c / (outChannels / groups)} and reads that group's slice of the input channels.
+ *
+ * @param padding zeros added on every side; negative crops (the input gradient of a padded 1x1 convolution needs that)
+ */
+public record ConvGeometry(
+        int batch, int height, int width, int inChannels, int outChannels, int kernel, int padding, int groups) {
+    /** Checks that the sizes fit together. */
+    public ConvGeometry {
+        if (groups < 1 || inChannels % groups != 0 || outChannels % groups != 0) {
+            throw new IllegalArgumentException(
+                    groups + " groups do not divide " + inChannels + " input and " + outChannels + " output channels");
+        }
+        if (kernel < 1 || height + 2 * padding < kernel || width + 2 * padding < kernel) {
+            throw new IllegalArgumentException("kernel " + kernel + " with padding " + padding + " does not fit an input of "
+                    + height + "x" + width);
+        }
+    }
+
+    /** Returns {@code height + 2 * padding - kernel + 1}. */
+    public int outHeight() {
+        return height + 2 * padding - kernel + 1;
+    }
+
+    /** Returns {@code width + 2 * padding - kernel + 1}. */
+    public int outWidth() {
+        return width + 2 * padding - kernel + 1;
+    }
+
+    /** Returns the number of output rows over the whole batch; kernels split their work over these. */
+    public int rows() {
+        return batch * outHeight();
+    }
+
+    /** Returns the number of rows of the weight seen as a matrix {@code [rows, outChannels]}. */
+    public int weightRows() {
+        return kernel * kernel * (inChannels / groups);
+    }
+}
