@@ -6,4 +6,6 @@ module dev.halftone.nn {
     requires static org.jspecify;
 
     exports dev.halftone.nn;
+    exports dev.halftone.nn.op;
+    exports dev.halftone.nn.optim;
 }

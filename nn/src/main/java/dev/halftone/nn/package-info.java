@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** A small neural-network layer set: ops with gradients, the recorded graph, layers, optimizers, execution plans. */
+/** Modules and layers, the recorded {@link dev.halftone.nn.Graph}, gradients, and the {@link dev.halftone.nn.Plan} that executes it. */
 @NullMarked
 package dev.halftone.nn;
 

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.nn;
+
+/**
+ * A place where a network can be quantized. Passes see sites, never a particular network.
+ *
+ * @param name the dotted name of the layer, for example {@code body.0.body.2}
+ * @param role what the layer there computes
+ * @param region which part of the network it belongs to
+ * @param slot where the layer sits, to be replaced by a quantized one
+ */
+public record Site(String name, Role role, Region region, Child slot) {
+    /** What a layer computes. */
+    public enum Role {
+        /** A convolution: its weight and its input can be quantized. */
+        CONV
+    }
+
+    /** The parts of a super-resolution network. */
+    public enum Region {
+        /** From the image to features. */
+        HEAD,
+        /** The residual blocks: the scope of the literature. */
+        BODY,
+        /** The convolution that closes the body. */
+        BODY_END,
+        /** From low to high resolution. */
+        UPSAMPLER,
+        /** From features to the image. */
+        TAIL
+    }
+}

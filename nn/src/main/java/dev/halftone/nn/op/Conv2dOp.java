@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.nn.op;
+
+import dev.halftone.tensor.Compute;
+import dev.halftone.tensor.Shape;
+import dev.halftone.tensor.Tensor;
+import dev.halftone.tensor.kernels.ConvGeometry;
+import dev.halftone.tensor.kernels.ConvKernels;
+import dev.halftone.tensor.kernels.KernelProvider;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Stride-1 convolution with zero padding: operands {@code x [N, H, W, Cin]}, {@code weight [k, k, Cin / groups, Cout]} and
+ * optionally {@code bias [Cout]}; output {@code [N, H + 2 padding - k + 1, W + 2 padding - k + 1, Cout]}.
+ *
+ * @param relu whether a ReLU follows in the same pass (plans fuse it; it has no gradient of its own and is refused by backward)
+ */
+public record Conv2dOp(int padding, int groups, boolean relu) implements Op {
+    @Override
+    public Shape outputShape(Shape... inputs) {
+        ConvGeometry g = geometry(inputs[0], inputs[1]);
+        if (inputs.length > 2 && !inputs[2].equals(Shape.of(g.outChannels()))) {
+            throw new IllegalArgumentException("conv2d: bias " + inputs[2] + " for " + g.outChannels() + " channels");
+        }
+        return Shape.of(g.batch(), g.outHeight(), g.outWidth(), g.outChannels());
+    }
+
+    private ConvGeometry geometry(Shape x, Shape weight) {
+        if (x.rank() != 4 || weight.rank() != 4 || weight.dim(0) != weight.dim(1) || x.dim(3) != weight.dim(2) * groups) {
+            throw new IllegalArgumentException("conv2d: input " + x + " (N, H, W, C) does not fit weight " + weight
+                    + " (k, k, C / groups, out) with " + groups + " groups");
+        }
+        return new ConvGeometry(
+                x.dim(0), x.dim(1), x.dim(2), x.dim(3), weight.dim(3), weight.dim(0), padding, groups);
+    }
+
+    @Override
+    public void forward(Compute compute, Tensor[] inputs, Tensor output) {
+        ConvGeometry g = geometry(inputs[0].shape(), inputs[1].shape());
+        Tensor bias = inputs.length > 2 ? inputs[2] : null;
+        ConvKernels kernels = KernelProvider.kernels().conv();
+        compute.forEachRange(
+                g.rows(), (from, to) -> kernels.forward(g, inputs[0], inputs[1], bias, relu, output, from, to));
+    }
+
+    @Override
+    public @Nullable Tensor[] backward(
+            Compute compute, Tensor[] inputs, Tensor output, Tensor gradient, boolean[] wanted) {
+        if (relu) {
+            throw new IllegalStateException("a fused conv2d + ReLU has no backward; record the two ops");
+        }
+        ConvGeometry g = geometry(inputs[0].shape(), inputs[1].shape());
+        ConvKernels kernels = KernelProvider.kernels().conv();
+        @Nullable Tensor[] result = new @Nullable Tensor[inputs.length];
+        if (wanted[0]) {
+            // The input gradient is a convolution of the output gradient with the weight, spatially flipped and transposed.
+            ConvGeometry back = new ConvGeometry(
+                    g.batch(),
+                    g.outHeight(),
+                    g.outWidth(),
+                    g.outChannels(),
+                    g.inChannels(),
+                    g.kernel(),
+                    g.kernel() - 1 - g.padding(),
+                    g.groups());
+            Tensor flipped = flipAndTranspose(inputs[1], g);
+            Tensor dx = Tensor.zeros(inputs[0].shape());
+            compute.forEachRange(
+                    back.rows(), (from, to) -> kernels.forward(back, gradient, flipped, null, false, dx, from, to));
+            result[0] = dx;
+        }
+        if (wanted[1]) {
+            Tensor dw = Tensor.zeros(inputs[1].shape());
+            compute.forEachRange(
+                    g.weightRows(), (from, to) -> kernels.weightGradient(g, inputs[0], gradient, dw, from, to));
+            result[1] = dw;
+        }
+        if (inputs.length > 2 && wanted[2]) {
+            Tensor db = Tensor.zeros(g.outChannels());
+            KernelProvider.kernels().pointwise().columnSums(gradient, db, 0, g.outChannels());
+            result[2] = db;
+        }
+        return result;
+    }
+
+    @Override
+    public @Nullable Op fuse(Op next) {
+        return !relu && next instanceof LeakyReluOp(float slope) && slope == 0 ? new Conv2dOp(padding, groups, true) : null;
+    }
+
+    /** From {@code [ky, kx, ci, group * co]} to {@code [k-1-ky, k-1-kx, co, group * ci]}. */
+    private static Tensor flipAndTranspose(Tensor weight, ConvGeometry g) {
+        int k = g.kernel();
+        int in = g.inChannels() / g.groups();
+        int out = g.outChannels() / g.groups();
+        Tensor flipped = Tensor.zeros(k, k, out, g.inChannels());
+        float[] from = weight.array();
+        float[] to = flipped.array();
+        for (int tap = 0; tap < k * k; tap++) {
+            int mirrored = k * k - 1 - tap;
+            for (int ci = 0; ci < in; ci++) {
+                int row = weight.offset() + (tap * in + ci) * g.outChannels();
+                for (int group = 0; group < g.groups(); group++) {
+                    for (int co = 0; co < out; co++) {
+                        to[(mirrored * out + co) * g.inChannels() + group * in + ci] = from[row + group * out + co];
+                    }
+                }
+            }
+        }
+        return flipped;
+    }
+}

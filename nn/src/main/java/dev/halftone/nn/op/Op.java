@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.nn.op;
+
+import dev.halftone.tensor.Compute;
+import dev.halftone.tensor.Shape;
+import dev.halftone.tensor.Tensor;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One operation of the vocabulary. An op is an immutable value: its attributes are the record's components, its operands are
+ * passed in. Feature maps are channels-last {@code [N, H, W, C]}.
+ *
+ * <p>Forward and backward are deterministic: the same operands give the same bits for every thread count.
+ */
+public sealed interface Op
+        permits AddOp, Conv2dOp, L1LossOp, LeakyReluOp, MseLossOp, MultiplyOp, PixelShuffleOp, ReshapeOp, ScaleOp {
+    /**
+     * Returns the shape of the output.
+     *
+     * @throws IllegalArgumentException naming the op and the shapes, if the operands do not fit
+     */
+    Shape outputShape(Shape... inputs);
+
+    /** Computes {@code output}, which has {@link #outputShape}; every element is overwritten. */
+    void forward(Compute compute, Tensor[] inputs, Tensor output);
+
+    /**
+     * Returns the gradient for each operand, or null where {@code wanted} is false. The results belong to the caller, who may change
+     * them; {@code gradient} belongs to the op and may itself be one of the results.
+     *
+     * @param inputs the operands of the forward call
+     * @param output its result
+     * @param gradient the gradient with respect to {@code output}
+     */
+    @Nullable Tensor[] backward(Compute compute, Tensor[] inputs, Tensor output, Tensor gradient, boolean[] wanted);
+
+    /** Returns one op that computes {@code next} applied to this op's output, or null where no kernel does both. Used by plans. */
+    default @Nullable Op fuse(Op next) {
+        return null;
+    }
+
+    /** Returns whether the output may overwrite the first operand: element {@code i} depends on the operands' elements {@code i} only. */
+    default boolean elementwise() {
+        return false;
+    }
+}
