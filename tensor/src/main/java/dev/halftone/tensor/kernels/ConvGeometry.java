@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.tensor.kernels;
 
+import dev.halftone.tensor.Tensor;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+
 /**
  * A stride-1 convolution over channels-last data. Input {@code [batch, height, width, inChannels]}, weight
  * {@code [kernel, kernel, inChannels / groups, outChannels]}, output {@code [batch, outHeight(), outWidth(), outChannels]}.
@@ -17,8 +21,8 @@ public record ConvGeometry(
                     groups + " groups do not divide " + inChannels + " input and " + outChannels + " output channels");
         }
         if (kernel < 1 || height + 2 * padding < kernel || width + 2 * padding < kernel) {
-            throw new IllegalArgumentException("kernel " + kernel + " with padding " + padding + " does not fit an input of "
-                    + height + "x" + width);
+            throw new IllegalArgumentException("kernel " + kernel + " with padding " + padding
+                    + " does not fit an input of " + height + "x" + width);
         }
     }
 
@@ -40,5 +44,41 @@ public record ConvGeometry(
     /** Returns the number of rows of the weight seen as a matrix {@code [rows, outChannels]}. */
     public int weightRows() {
         return kernel * kernel * (inChannels / groups);
+    }
+
+    /**
+     * Checks the sizes of the tensors of {@link ConvKernels#forward}.
+     *
+     * @throws IllegalArgumentException if one does not fit this geometry
+     * @throws IndexOutOfBoundsException if {@code [fromRow, toRow)} are not among {@link #rows()}
+     */
+    public void checkForward(Tensor x, Tensor weight, @Nullable Tensor bias, Tensor y, int fromRow, int toRow) {
+        checkSize("input", x, (long) batch * height * width * inChannels);
+        checkSize("weight", weight, (long) weightRows() * outChannels);
+        if (bias != null) {
+            checkSize("bias", bias, outChannels);
+        }
+        checkSize("output", y, (long) rows() * outWidth() * outChannels);
+        Objects.checkFromToIndex(fromRow, toRow, rows());
+    }
+
+    /**
+     * Checks the sizes of the tensors of {@link ConvKernels#weightGradient}.
+     *
+     * @throws IllegalArgumentException if one does not fit this geometry
+     * @throws IndexOutOfBoundsException if {@code [fromRow, toRow)} are not among {@link #weightRows()}
+     */
+    public void checkWeightGradient(Tensor x, Tensor dy, Tensor dw, int fromRow, int toRow) {
+        checkSize("input", x, (long) batch * height * width * inChannels);
+        checkSize("output gradient", dy, (long) rows() * outWidth() * outChannels);
+        checkSize("weight gradient", dw, (long) weightRows() * outChannels);
+        Objects.checkFromToIndex(fromRow, toRow, weightRows());
+    }
+
+    private void checkSize(String what, Tensor t, long size) {
+        if (t.size() != size) {
+            throw new IllegalArgumentException(
+                    what + " " + t.shape() + " has " + t.size() + " values, " + this + " needs " + size);
+        }
     }
 }

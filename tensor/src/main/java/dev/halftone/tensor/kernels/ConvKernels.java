@@ -4,7 +4,10 @@ package dev.halftone.tensor.kernels;
 import dev.halftone.tensor.Tensor;
 import org.jspecify.annotations.Nullable;
 
-/** fp32 convolution, stride 1, channels-last. Every method computes a range of rows on the calling thread. */
+/**
+ * fp32 convolution, stride 1, channels-last. Every method computes a range of rows on the calling thread, and the result does not
+ * depend on how the rows are split into ranges. All implementations give the same bits.
+ */
 public interface ConvKernels {
     /**
      * Computes output rows {@code [fromRow, toRow)} of {@link ConvGeometry#rows()}: {@code y = x * w + bias}, then ReLU if asked.
@@ -14,12 +17,20 @@ public interface ConvKernels {
      * the image, or in which tile, it is computed.
      */
     void forward(
-            ConvGeometry g, Tensor x, Tensor weight, @Nullable Tensor bias, boolean relu, Tensor y, int fromRow, int toRow);
+            ConvGeometry g,
+            Tensor x,
+            Tensor weight,
+            @Nullable Tensor bias,
+            boolean relu,
+            Tensor y,
+            int fromRow,
+            int toRow);
 
     /**
      * Computes rows {@code [fromRow, toRow)} of {@link ConvGeometry#weightRows()} of the weight gradient:
-     * {@code dw[ky, kx, ci, co] = sum over batch and pixels of x * dy}, overwriting {@code dw}. The order of the sum does not
-     * depend on the range.
+     * {@code dw[ky, kx, ci, co] = sum over batch and pixels of x * dy}, overwriting {@code dw}. The pixels of one output row are
+     * one chain of fused multiply-adds from 0, left to right; the sums of the rows are added in order. Pixels whose tap falls
+     * outside the input are skipped.
      */
     void weightGradient(ConvGeometry g, Tensor x, Tensor dy, Tensor dw, int fromRow, int toRow);
 }

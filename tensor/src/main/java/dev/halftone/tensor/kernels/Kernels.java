@@ -17,7 +17,4 @@ public interface Kernels {
 
     /** Returns the elementwise operations and reductions. */
     PointwiseKernels pointwise();
-
-    /** Returns the integer kernels on low-bit codes. */
-    LowBitKernels lowBit();
 }

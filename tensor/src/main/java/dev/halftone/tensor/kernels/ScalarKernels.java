@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.tensor.kernels;
+
+/**
+ * The kernels in plain Java. They are the specification: the shortest correct code, against which the vector kernels are tested,
+ * and the fallback where the Vector API cannot run.
+ */
+public final class ScalarKernels implements Kernels {
+    private final ConvKernels conv = new ScalarConvKernels();
+    private final MatmulKernels matmul = new ScalarMatmulKernels();
+    private final PointwiseKernels pointwise = new ScalarPointwiseKernels();
+
+    @Override
+    public String name() {
+        return "scalar";
+    }
+
+    @Override
+    public int vectorBits() {
+        return Float.SIZE;
+    }
+
+    @Override
+    public ConvKernels conv() {
+        return conv;
+    }
+
+    @Override
+    public MatmulKernels matmul() {
+        return matmul;
+    }
+
+    @Override
+    public PointwiseKernels pointwise() {
+        return pointwise;
+    }
+}
