@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.tensor.kernels;
+
+import dev.halftone.tensor.Tensor;
+
+/**
+ * A convolution on codes, prepared by {@link LowBitKernels#prepare}: stride 1, zero padding {@code kernel / 2}, one group. It is
+ * immutable and thread-safe. To run it, quantize all rows, then compute all rows; rows may be split over threads in both steps.
+ *
+ * <p>For activations {@code sx * qx + lx} and weights {@code sw[c] * qw + lw[c]} an output is
+ *
+ * <pre>{@code
+ * A = SUM qx * qw        S = SUM qx                      exact integers, over the n taps inside the image
+ * y = fma(a[c], (float) A, fma(b[c], (float) S, d))      float32, in this order
+ * a = sx * sw[c]   b = sx * lw[c]   d = lx * (sw[c] * SUM qw + n * lw[c]) + bias[c]    in double, rounded once
+ * }</pre>
+ *
+ * and then {@code max(y, 0)} if ReLU is asked for. A tap outside the image has the value 0 (not the code 0), so {@code d}
+ * depends on how many taps the border cuts off. This definition leaves no freedom: every implementation gives the same bits, for
+ * every tile and thread count. {@code A} and {@code S} are exact as floats below 2^24 and rounded once above.
+ */
+public interface PackedConv {
+    /** Returns a buffer for the codes of an input {@code [batch, height, width, inChannels]}. */
+    ActivationCodes allocate(int batch, int height, int width);
+
+    /**
+     * Quantizes rows {@code [fromRow, toRow)} of {@code batch * height} with the activation grid ({@link
+     * dev.halftone.tensor.UniformGrid#code}).
+     *
+     * @param x {@code [batch, height, width, inChannels]}
+     * @param codes a buffer from {@link #allocate}
+     */
+    void quantize(Tensor x, ActivationCodes codes, int fromRow, int toRow);
+
+    /**
+     * Computes output rows {@code [fromRow, toRow)} of {@code batch * height}.
+     *
+     * @param codes the quantized input; the rows within {@code kernel / 2} of the range must have been quantized
+     * @param relu whether negative outputs become 0
+     * @param y {@code [batch, height, width, outChannels]}
+     */
+    void forward(ActivationCodes codes, boolean relu, Tensor y, int fromRow, int toRow);
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.tensor.kernels;
+
+import dev.halftone.tensor.Shape;
+import dev.halftone.tensor.Tensor;
+import dev.halftone.tensor.UniformGrid;
+import java.util.Arrays;
+
+/** The integer reference: plain loops over one code per byte. */
+final class ScalarLowBitKernels implements LowBitKernels {
+    @Override
+    public PackedConv prepare(QuantizedConvWeight weight, UniformGrid activation) {
+        return new ScalarConv(weight, activation);
+    }
+
+    private static final class Codes implements ActivationCodes {
+        private final Shape shape;
+        private final byte[] values;
+
+        Codes(Shape shape) {
+            this.shape = shape;
+            this.values = new byte[shape.size()];
+        }
+
+        @Override
+        public Shape shape() {
+            return shape;
+        }
+
+        @Override
+        public byte[] toArray() {
+            return values.clone();
+        }
+    }
+
+    private static final class ScalarConv implements PackedConv {
+        private final int padding;
+        private final int inChannels;
+        private final int outChannels;
+        private final UniformGrid grid;
+        private final ConvAffine affine;
+        private final byte[] weight;
+
+        ScalarConv(QuantizedConvWeight weight, UniformGrid grid) {
+            this.padding = weight.kernel() / 2;
+            this.inChannels = weight.inChannels();
+            this.outChannels = weight.outChannels();
+            this.grid = grid;
+            this.affine = new ConvAffine(weight, grid);
+            this.weight = weight.codes().unpack();
+        }
+
+        @Override
+        public ActivationCodes allocate(int batch, int height, int width) {
+            return new Codes(Shape.of(batch, height, width, inChannels));
+        }
+
+        private byte[] values(ActivationCodes codes) {
+            if (codes instanceof Codes own && own.shape.dim(3) == inChannels) {
+                return own.values;
+            }
+            throw new IllegalArgumentException("codes of " + codes.shape() + " that this convolution did not allocate");
+        }
+
+        @Override
+        public void quantize(Tensor x, ActivationCodes codes, int fromRow, int toRow) {
+            byte[] values = values(codes);
+            codes.check(x, inChannels, fromRow, toRow);
+            int row = codes.shape().dim(2) * inChannels;
+            for (int i = fromRow * row; i < toRow * row; i++) {
+                values[i] = (byte) grid.code(x.array()[x.offset() + i]);
+            }
+        }
+
+        @Override
+        public void forward(ActivationCodes codes, boolean relu, Tensor y, int fromRow, int toRow) {
+            byte[] values = values(codes);
+            codes.check(y, outChannels, fromRow, toRow);
+            Shape in = codes.shape();
+            int width = in.dim(2);
+            int[] sums = new int[outChannels];
+            for (int row = fromRow; row < toRow; row++) {
+                for (int column = 0; column < width; column++) {
+                    Arrays.fill(sums, 0);
+                    int codeSum = pixel(values, in, row, column, sums);
+                    int border = affine.border(row % in.dim(1), column, in.dim(1), width);
+                    int to = y.offset() + (row * width + column) * outChannels;
+                    for (int c = 0; c < outChannels; c++) {
+                        float v = affine.apply(border, c, sums[c], codeSum);
+                        y.array()[to + c] = relu ? Math.max(v, 0) : v;
+                    }
+                }
+            }
+        }
+
+        /** Adds the code products of one output pixel to {@code sums} and returns the sum of its activation codes. */
+        private int pixel(byte[] codes, Shape in, int row, int column, int[] sums) {
+            int height = in.dim(1);
+            int width = in.dim(2);
+            int kernel = 2 * padding + 1;
+            int firstRow = row / height * height;
+            int codeSum = 0;
+            for (int ky = 0; ky < kernel; ky++) {
+                int iy = row + ky - padding;
+                for (int kx = 0; kx < kernel; kx++) {
+                    int ix = column + kx - padding;
+                    if (iy < firstRow || iy >= firstRow + height || ix < 0 || ix >= width) {
+                        continue;
+                    }
+                    for (int ci = 0; ci < inChannels; ci++) {
+                        int q = codes[(iy * width + ix) * inChannels + ci] & 0xFF;
+                        int w = ((ky * kernel + kx) * inChannels + ci) * outChannels;
+                        codeSum += q;
+                        for (int c = 0; c < outChannels; c++) {
+                            sums[c] += q * (weight[w + c] & 0xFF);
+                        }
+                    }
+                }
+            }
+            return codeSum;
+        }
+    }
+}
