@@ -8,10 +8,12 @@ import dev.halftone.nn.op.LeakyReluOp;
 import dev.halftone.nn.op.MseLossOp;
 import dev.halftone.nn.op.MultiplyOp;
 import dev.halftone.nn.op.PixelShuffleOp;
+import dev.halftone.nn.op.QuantizedConv2dOp;
 import dev.halftone.nn.op.ReshapeOp;
 import dev.halftone.nn.op.ScaleOp;
 import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.Tensor;
+import dev.halftone.tensor.kernels.PackedConv;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -71,6 +73,11 @@ public final class Value {
     public Value conv2d(Value weight, @Nullable Value bias, int padding, int groups) {
         Conv2dOp op = new Conv2dOp(padding, groups, false);
         return bias == null ? graph.apply(op, this, weight) : graph.apply(op, this, weight, bias);
+    }
+
+    /** Convolution on packed codes, see {@link QuantizedConv2dOp}. */
+    public Value quantizedConv2d(PackedConv conv, int inChannels, int outChannels) {
+        return graph.apply(new QuantizedConv2dOp(conv, inChannels, outChannels, false), this);
     }
 
     /** {@code max(x, 0)}. */
