@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.tensor;
 
-import java.util.Locale;
 import java.util.Optional;
 
 /** Element types that weight files store, by their safetensors names. */
@@ -38,10 +37,10 @@ public enum DType {
         return bytes;
     }
 
-    /** Returns the type with this safetensors name, or empty. */
+    /** Returns the type with exactly this safetensors name, or empty. */
     public static Optional<DType> parse(String name) {
         for (DType t : values()) {
-            if (t.name().equals(name.toUpperCase(Locale.ROOT))) {
+            if (t.name().equals(name)) {
                 return Optional.of(t);
             }
         }

@@ -3,6 +3,8 @@ package dev.halftone.tensor.io;
 
 import java.io.IOException;
 import java.io.Serial;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileSystemException;
 import java.nio.file.Path;
 
 /** A file that is not what it should be: the message is one sentence that names the file and the reason. */
@@ -13,5 +15,41 @@ public final class InvalidFileException extends IOException {
     /** Creates the exception; {@code reason} reads on after the file's name, for example "is not a safetensors file: ...". */
     public InvalidFileException(Path file, String reason) {
         super(file + " " + reason);
+    }
+
+    /** Creates the exception with what went wrong underneath. */
+    public InvalidFileException(Path file, String reason, Throwable cause) {
+        super(file + " " + reason, cause);
+    }
+
+    /** Returns what an input or output error says went wrong, without the file's name: for example "No space left on device". */
+    public static String reason(IOException e) {
+        if (e instanceof AccessDeniedException) {
+            return "permission denied";
+        }
+        if (e instanceof FileSystemException f && f.getReason() != null) {
+            return f.getReason();
+        }
+        return e.getMessage() == null ? e.getClass().getSimpleName() : e.getMessage();
+    }
+
+    /**
+     * Returns a name that came out of a file in quotes, fit for a message: one line, no control characters, at most 100
+     * characters of it.
+     */
+    public static String quote(String name) {
+        StringBuilder quoted = new StringBuilder("\"");
+        for (int i = 0; i < name.length(); i++) {
+            if (i == 100) {
+                return quoted.append("...\"").toString();
+            }
+            char c = name.charAt(i);
+            if (Character.isISOControl(c) || Character.isSurrogate(c) || Character.getType(c) == Character.FORMAT) {
+                quoted.append(String.format("\\u%04x", (int) c));
+            } else {
+                quoted.append(c);
+            }
+        }
+        return quoted.append('"').toString();
     }
 }

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.tensor.io;
+
+import java.io.BufferedOutputStream;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.channels.Channels;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+import java.util.UUID;
+
+/**
+ * Writes a file so that its name only ever shows the old content or the whole new one: a temporary file in the same folder, forced to
+ * the disk, then renamed. When anything fails the temporary file is deleted and an existing target is as it was; the same holds when
+ * the JVM is asked to end meanwhile.
+ */
+public final class AtomicFile {
+    private AtomicFile() {}
+
+    /** Writes the content of a file. */
+    @FunctionalInterface
+    public interface Content {
+        /** Writes everything to {@code out}, which the caller buffers and closes. */
+        void writeTo(OutputStream out) throws IOException;
+    }
+
+    /**
+     * Creates or replaces {@code target}.
+     *
+     * @throws IOException if it cannot be written; the message is one sentence that names the file and the reason
+     */
+    public static void write(Path target, Content content) throws IOException {
+        if (Files.isDirectory(target)) {
+            throw new IOException(target + " cannot be written: it is a folder");
+        }
+        Path folder = target.toAbsolutePath().getParent();
+        if (folder == null || !Files.isDirectory(folder)) {
+            throw new IOException(target + " cannot be written: the folder " + folder + " does not exist");
+        }
+        Path temporary = folder.resolve("." + target.getFileName() + "." + UUID.randomUUID() + ".tmp");
+        Thread cleaner = new Thread(() -> delete(temporary), "halftone-delete-temporary");
+        try {
+            Runtime.getRuntime().addShutdownHook(cleaner);
+        } catch (IllegalStateException e) {
+            throw new IOException(target + " cannot be written: the program is ending", e);
+        }
+        try {
+            try (FileChannel channel =
+                            FileChannel.open(temporary, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
+                    OutputStream out = new BufferedOutputStream(Channels.newOutputStream(channel), 1 << 16)) {
+                content.writeTo(out);
+                out.flush();
+                channel.force(true);
+            }
+            Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+        } catch (IOException e) {
+            throw new IOException(target + " cannot be written: " + InvalidFileException.reason(e), e);
+        } finally {
+            delete(temporary);
+            unregister(cleaner);
+        }
+    }
+
+    private static void delete(Path temporary) {
+        try {
+            Files.deleteIfExists(temporary);
+        } catch (IOException e) {
+            // The write's own error is the one to report; the file's name says what it is.
+            temporary.toFile().deleteOnExit();
+        }
+    }
+
+    private static void unregister(Thread cleaner) {
+        try {
+            Runtime.getRuntime().removeShutdownHook(cleaner);
+        } catch (IllegalStateException e) {
+            // The JVM is ending, so the hook has run or is running: nothing is left to undo.
+            Thread.yield();
+        }
+    }
+}
