@@ -2,14 +2,14 @@
 package dev.halftone.nn;
 
 import dev.halftone.tensor.Tensor;
-import java.util.Map;
+import java.util.IdentityHashMap;
 
 /** What {@link Graph#backward} found. A value on which the output does not depend has a gradient of zeros. */
 public final class Gradients {
-    private final Map<Value, Tensor> byValue;
-    private final Map<Parameter, Value> parameters;
+    private final IdentityHashMap<Value, Tensor> byValue;
+    private final IdentityHashMap<Parameter, Value> parameters;
 
-    Gradients(Map<Value, Tensor> byValue, Map<Parameter, Value> parameters) {
+    Gradients(IdentityHashMap<Value, Tensor> byValue, IdentityHashMap<Parameter, Value> parameters) {
         this.byValue = byValue;
         this.parameters = parameters;
     }

@@ -10,7 +10,6 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.IdentityHashMap;
 import java.util.List;
-import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -36,12 +35,12 @@ public final class Graph {
      *
      * @param inputs the operands, each made earlier than {@code output}
      */
-    record Node(Op op, Value[] inputs, Value output) {}
+    record Node(Op op, List<Value> inputs, Value output) {}
 
     private final Compute compute;
     private final Mode mode;
     private final List<Node> nodes = new ArrayList<>();
-    private final Map<Parameter, Value> parameters = new IdentityHashMap<>();
+    private final IdentityHashMap<Parameter, Value> parameters = new IdentityHashMap<>();
 
     private Graph(Compute compute, Mode mode) {
         this.compute = compute;
@@ -112,11 +111,11 @@ public final class Graph {
         Tensor result = null;
         if (mode != Mode.TRACING) {
             result = Tensor.zeros(shape);
-            op.forward(compute, tensors(inputs), result);
+            op.forward(compute, tensors(List.of(inputs)), result);
         }
         Value output = new Value(this, shape, result, null, mode == Mode.RECORDING && wantsGradient);
         if (mode == Mode.TRACING || output.wantsGradient()) {
-            nodes.add(new Node(op, inputs.clone(), output));
+            nodes.add(new Node(op, List.of(inputs), output));
         }
         return output;
     }
@@ -138,26 +137,26 @@ public final class Graph {
         if (!seed.shape().equals(output.shape())) {
             throw new IllegalArgumentException("gradient " + seed.shape() + " for a value of shape " + output.shape());
         }
-        Map<Value, Tensor> gradients = new IdentityHashMap<>();
+        IdentityHashMap<Value, Tensor> gradients = new IdentityHashMap<>();
         gradients.put(output, seed.copy());
         for (Node node : nodes.reversed()) {
             Tensor gradient = gradients.remove(node.output());
             if (gradient == null) {
                 continue;
             }
-            Value[] inputs = node.inputs();
-            boolean[] wanted = new boolean[inputs.length];
-            for (int i = 0; i < inputs.length; i++) {
-                wanted[i] = inputs[i].wantsGradient();
+            List<Value> inputs = node.inputs();
+            boolean[] wanted = new boolean[inputs.size()];
+            for (int i = 0; i < wanted.length; i++) {
+                wanted[i] = inputs.get(i).wantsGradient();
             }
             @Nullable Tensor[] parts = node.op()
                     .backward(compute, tensors(inputs), node.output().tensor(), gradient, wanted);
-            for (int i = 0; i < inputs.length; i++) {
+            for (int i = 0; i < wanted.length; i++) {
                 Tensor part = parts[i];
                 if (wanted[i] && part != null) {
-                    Tensor sum = gradients.get(inputs[i]);
+                    Tensor sum = gradients.get(inputs.get(i));
                     if (sum == null) {
-                        gradients.put(inputs[i], part);
+                        gradients.put(inputs.get(i), part);
                     } else {
                         // The sum is a tensor that some op made for us, never one that a caller can see.
                         new AddOp(1).forward(compute, new Tensor[] {sum, part}, sum);
@@ -173,11 +172,7 @@ public final class Graph {
         return Collections.unmodifiableList(nodes);
     }
 
-    private static Tensor[] tensors(Value[] values) {
-        Tensor[] tensors = new Tensor[values.length];
-        for (int i = 0; i < values.length; i++) {
-            tensors[i] = values[i].tensor();
-        }
-        return tensors;
+    private static Tensor[] tensors(List<Value> values) {
+        return values.stream().map(Value::tensor).toArray(Tensor[]::new);
     }
 }

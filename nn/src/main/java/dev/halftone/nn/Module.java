@@ -17,6 +17,9 @@ public abstract class Module {
     private final Map<String, Child> children = new LinkedHashMap<>();
     private final Map<String, Parameter> parameters = new LinkedHashMap<>();
 
+    /** Creates a module without parameters or children. */
+    protected Module() {}
+
     /** Computes the module's output. Calls only ops and children, so that it runs, records and traces alike. */
     public abstract Value forward(Value x);
 

@@ -8,7 +8,6 @@ import dev.halftone.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.IdentityHashMap;
 import java.util.List;
-import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -37,13 +36,9 @@ public final class Plan {
         }
     }
 
-    private record Step(Op op, Slot[] inputs, Slot output) {
+    private record Step(Op op, List<Slot> inputs, Slot output) {
         void run(Compute compute) {
-            Tensor[] operands = new Tensor[inputs.length];
-            for (int i = 0; i < inputs.length; i++) {
-                operands[i] = inputs[i].tensor();
-            }
-            op.forward(compute, operands, output.tensor());
+            op.forward(compute, inputs.stream().map(Slot::tensor).toArray(Tensor[]::new), output.tensor());
         }
     }
 
@@ -71,16 +66,16 @@ public final class Plan {
         Value in = graph.placeholder(inputShape);
         Value out = network.forward(in);
 
-        Map<Value, Slot> slots = new IdentityHashMap<>();
+        IdentityHashMap<Value, Slot> slots = new IdentityHashMap<>();
         Slot inputSlot = new Slot(inputShape, null);
         slots.put(in, inputSlot);
         List<Step> steps = new ArrayList<>();
         for (Graph.Node node : fuse(graph.nodes(), out)) {
-            Slot[] operands = new Slot[node.inputs().length];
-            for (int i = 0; i < operands.length; i++) {
-                Value v = node.inputs()[i];
-                operands[i] = slots.computeIfAbsent(v, w -> new Slot(w.shape(), w.tensorOrNull()));
-                operands[i].lastUse = steps.size();
+            List<Slot> operands = new ArrayList<>();
+            for (Value v : node.inputs()) {
+                Slot operand = slots.computeIfAbsent(v, w -> new Slot(w.shape(), w.tensorOrNull()));
+                operand.lastUse = steps.size();
+                operands.add(operand);
             }
             Slot result = new Slot(node.output().shape(), null);
             slots.put(node.output(), result);
@@ -96,7 +91,7 @@ public final class Plan {
 
     /** Merges each op with the one that follows it, where the first one's output has no other reader and a kernel does both. */
     private static List<Graph.Node> fuse(List<Graph.Node> nodes, Value out) {
-        Map<Value, Integer> readers = new IdentityHashMap<>();
+        IdentityHashMap<Value, Integer> readers = new IdentityHashMap<>();
         readers.put(out, 1);
         for (Graph.Node node : nodes) {
             for (Value v : node.inputs()) {
@@ -107,8 +102,8 @@ public final class Plan {
         for (Graph.Node node : nodes) {
             Graph.Node last = fused.isEmpty() ? null : fused.getLast();
             if (last != null
-                    && node.inputs().length == 1
-                    && node.inputs()[0] == last.output()
+                    && node.inputs().size() == 1
+                    && node.inputs().getFirst() == last.output()
                     && readers.getOrDefault(last.output(), 0) == 1) {
                 Op both = last.op().fuse(node.op());
                 if (both != null) {
@@ -124,12 +119,12 @@ public final class Plan {
     /** Gives every computed value a buffer, reusing those of dead values, and returns the bytes of all buffers. */
     private static long assignBuffers(List<Step> steps, Slot input, Slot output) {
         List<float[]> free = new ArrayList<>();
-        Map<Slot, float[]> owned = new IdentityHashMap<>();
+        IdentityHashMap<Slot, float[]> owned = new IdentityHashMap<>();
         long bytes = 0;
         output.lastUse = Integer.MAX_VALUE;
         for (int i = 0; i < steps.size(); i++) {
             Step step = steps.get(i);
-            Slot first = step.inputs()[0];
+            Slot first = step.inputs().getFirst();
             float[] buffer = null;
             if (step.op().elementwise() && first.lastUse == i && first.shape.equals(step.output().shape)) {
                 buffer = owned.remove(first);

@@ -122,7 +122,7 @@ public final class Adam {
             mean[i] = mean[i] * keepMean + addMean * d;
             square[i] = square[i] * keepSquare + addSquare * d * d;
         }
-        if (largest != square) {
+        if (moments.largestSquare != null) {
             for (int i = 0; i < n; i++) {
                 largest[i] = Math.max(largest[i], square[i]);
             }

@@ -78,7 +78,6 @@ public final class AtomicFile {
             Runtime.getRuntime().removeShutdownHook(cleaner);
         } catch (IllegalStateException e) {
             // The JVM is ending, so the hook has run or is running: nothing is left to undo.
-            Thread.yield();
         }
     }
 }

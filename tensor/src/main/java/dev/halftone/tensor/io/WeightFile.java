@@ -58,6 +58,19 @@ public record WeightFile(
     }
 
     /**
+     * Returns the tensor with this full name.
+     *
+     * @throws InvalidFileException if there is none
+     */
+    public StoredTensor tensor(String name) throws InvalidFileException {
+        StoredTensor tensor = tensors.get(name);
+        if (tensor == null) {
+            throw new InvalidFileException(path, "has no tensor " + InvalidFileException.quote(name));
+        }
+        return tensor;
+    }
+
+    /**
      * Returns the dictionary that holds the network's weights: {@code params_ema}, else {@code params}, else {@code state_dict}, else
      * {@code model}, where the file has a dictionary of that name, else all tensors. If then every name starts with
      * {@code module.} (the wrapper of multi-GPU training), that is taken off too.
