@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.models;
+
+import dev.halftone.models.image.ImageFiles;
+import dev.halftone.tensor.Tensor;
+import dev.halftone.tensor.io.InvalidFileException;
+import java.io.IOException;
+import java.nio.file.DirectoryIteratorException;
+import java.nio.file.DirectoryStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Locale;
+
+/**
+ * An image that can be read when it is needed.
+ *
+ * @param name what reports call it: a file's name without its extension
+ * @param loader reads it
+ */
+public record ImageSource(String name, Loader loader) {
+    /** Reads an image. */
+    @FunctionalInterface
+    public interface Loader {
+        /** Returns {@code [H, W, 3]}, RGB 0..255. */
+        Tensor read() throws IOException;
+    }
+
+    /** Returns an image that is already there. */
+    public static ImageSource of(String name, Tensor image) {
+        return new ImageSource(name, () -> image);
+    }
+
+    /** Reads the image. */
+    public Tensor read() throws IOException {
+        return loader.read();
+    }
+
+    /**
+     * Returns the images (.png, .jpg, .jpeg, .bmp) directly in a folder, sorted by name.
+     *
+     * @throws InvalidFileException if the folder does not exist or has no images
+     */
+    public static List<ImageSource> folder(Path folder) throws IOException {
+        if (!Files.isDirectory(folder)) {
+            throw new InvalidFileException(folder, Files.exists(folder) ? "is not a folder" : "does not exist");
+        }
+        List<Path> files = new ArrayList<>();
+        try (DirectoryStream<Path> entries = Files.newDirectoryStream(folder)) {
+            for (Path p : entries) {
+                if (isImage(p) && Files.isRegularFile(p)) {
+                    files.add(p);
+                }
+            }
+        } catch (DirectoryIteratorException e) {
+            throw e.getCause();
+        }
+        if (files.isEmpty()) {
+            throw new InvalidFileException(folder, "has no .png, .jpg or .bmp images");
+        }
+        files.sort(Comparator.comparing(p -> p.getFileName().toString()));
+        return files.stream()
+                .map(p -> new ImageSource(stem(p), () -> ImageFiles.read(p).rgb()))
+                .toList();
+    }
+
+    private static boolean isImage(Path p) {
+        String name = p.getFileName().toString().toLowerCase(Locale.ROOT);
+        return name.endsWith(".png") || name.endsWith(".jpg") || name.endsWith(".jpeg") || name.endsWith(".bmp");
+    }
+
+    private static String stem(Path p) {
+        String name = p.getFileName().toString();
+        int dot = name.lastIndexOf('.');
+        return dot > 0 ? name.substring(0, dot) : name;
+    }
+}

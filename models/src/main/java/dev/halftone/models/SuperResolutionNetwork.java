@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.models;
+
+import dev.halftone.nn.Module;
+import java.util.Map;
+
+/** What the rest of the project needs to know of a super-resolution network, beside that it is a {@link Module}. */
+public interface SuperResolutionNetwork {
+    /** Returns the network itself: {@code [N, H, W, 3]} in RGB 0..255 to {@code [N, H scale, W scale, 3]}. */
+    Module module();
+
+    /** Returns the upscaling factor. */
+    int scale();
+
+    /**
+     * Returns how many low-resolution pixels to each side an output pixel depends on: a tile with a halo of this size gives the same
+     * bits as the whole image.
+     */
+    int receptiveRadius();
+
+    /** Returns the architecture as file metadata, from which {@link Zoo} builds an equal network. */
+    Map<String, String> metadata();
+}

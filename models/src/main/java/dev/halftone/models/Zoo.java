@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.models;
+
+import dev.halftone.nn.StateDict;
+import dev.halftone.tensor.io.InvalidFileException;
+import dev.halftone.tensor.io.Safetensors;
+import dev.halftone.tensor.io.StoredTensor;
+import dev.halftone.tensor.io.WeightFile;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.lang.foreign.MemorySegment;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.stream.Collectors;
+
+/** The bundled checkpoints, and how a network is built from any weight file. */
+public final class Zoo {
+    /**
+     * A bundled checkpoint. Its model card, a resource of the same name ending in {@code .md}, says what trained it.
+     *
+     * @param name what users call it, for example {@code edsr}
+     * @param scale upscaling factor
+     * @param description one line
+     * @param resource the class-path resource, relative to this package
+     */
+    public record Entry(String name, int scale, String description, String resource) {
+        /** Reads the checkpoint. */
+        public WeightFile read() {
+            try (InputStream in = Zoo.class.getResourceAsStream(resource)) {
+                if (in == null) {
+                    throw new IllegalStateException("the bundled checkpoint " + resource + " is missing from this build");
+                }
+                return Safetensors.parse(Path.of(name + "-x" + scale + ".safetensors"), MemorySegment.ofArray(in.readAllBytes()));
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        }
+    }
+
+    private static final List<Entry> ENTRIES =
+            List.of(new Entry("edsr", 2, "EDSR, 8 blocks x 32 channels, trained by this project", "zoo/edsr-x2.safetensors"));
+
+    private Zoo() {}
+
+    /** Returns the bundled checkpoints. */
+    public static List<Entry> entries() {
+        return ENTRIES;
+    }
+
+    /** Returns the bundled checkpoint with this name and scale; scale 0 takes the first of that name. */
+    public static Optional<Entry> find(String name, int scale) {
+        return ENTRIES.stream()
+                .filter(e -> e.name().equals(name) && (scale == 0 || e.scale() == scale))
+                .findFirst();
+    }
+
+    /**
+     * Opens a bundled model by name, or a checkpoint or quantized-model file by path.
+     *
+     * @throws InvalidFileException if it is neither, or the file is no network that this project knows
+     */
+    public static SuperResolutionNetwork open(String nameOrFile) throws IOException {
+        return open(nameOrFile, 0);
+    }
+
+    /** Opens a model as {@link #open(String)} does, of a given scale (0: whatever it has). */
+    public static SuperResolutionNetwork open(String nameOrFile, int scale) throws IOException {
+        Optional<Entry> entry = find(nameOrFile, scale);
+        SuperResolutionNetwork network;
+        if (entry.isPresent()) {
+            network = build(entry.get().read());
+        } else if (find(nameOrFile, 0).isPresent()) {
+            throw new InvalidFileException(Path.of(nameOrFile), "is not bundled at scale " + scale + "; there is " + names());
+        } else if (!Files.exists(Path.of(nameOrFile))) {
+            throw new InvalidFileException(Path.of(nameOrFile), "is neither a bundled model (" + names() + ") nor a file");
+        } else {
+            network = build(WeightFile.read(Path.of(nameOrFile)));
+        }
+        if (scale != 0 && network.scale() != scale) {
+            throw new InvalidFileException(
+                    Path.of(nameOrFile), "is a network for scale " + network.scale() + ", not " + scale);
+        }
+        return network;
+    }
+
+    private static String names() {
+        return ENTRIES.stream().map(e -> e.name() + " x" + e.scale()).collect(Collectors.joining(", "));
+    }
+
+    /**
+     * Builds a network from a weight file: the architecture from its keys and metadata, the weights strictly.
+     *
+     * @throws InvalidFileException if the file is no network that this project knows
+     */
+    public static SuperResolutionNetwork build(WeightFile file) throws IOException {
+        Map<String, StoredTensor> tensors = file.stateDict();
+        if (!EdsrConfig.recognises(tensors)) {
+            throw new InvalidFileException(
+                    file.path(), "holds no architecture that Halftone knows (EDSR); `inspect` lists its tensors");
+        }
+        Edsr network = new Edsr(EdsrConfig.infer(tensors, file.metadata(), file.path()));
+        StateDict.load(network, tensors, file.path());
+        return network;
+    }
+}
