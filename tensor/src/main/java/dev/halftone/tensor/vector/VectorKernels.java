@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.tensor.vector;
+
+import dev.halftone.tensor.kernels.ConvKernels;
+import dev.halftone.tensor.kernels.Kernels;
+import dev.halftone.tensor.kernels.MatmulKernels;
+import dev.halftone.tensor.kernels.PointwiseKernels;
+import dev.halftone.tensor.kernels.ScalarKernels;
+
+/** The kernels on the JDK Vector API, at the platform's preferred width. */
+public final class VectorKernels implements Kernels {
+    private final ConvKernels conv = new VectorConvKernels();
+    private final MatmulKernels matmul = new VectorMatmulKernels();
+    /** C2 vectorises these loops by itself: they are bound by memory, not by arithmetic. */
+    private final PointwiseKernels pointwise = new ScalarKernels().pointwise();
+
+    /** Creates the kernels. */
+    public VectorKernels() {}
+
+    @Override
+    public String name() {
+        return "vector";
+    }
+
+    @Override
+    public int vectorBits() {
+        return Panels.SPECIES.vectorBitSize();
+    }
+
+    @Override
+    public ConvKernels conv() {
+        return conv;
+    }
+
+    @Override
+    public MatmulKernels matmul() {
+        return matmul;
+    }
+
+    @Override
+    public PointwiseKernels pointwise() {
+        return pointwise;
+    }
+}
