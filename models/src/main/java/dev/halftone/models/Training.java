@@ -2,10 +2,10 @@
 package dev.halftone.models;
 
 import dev.halftone.nn.StateDict;
-import dev.halftone.nn.Trainer;
 import dev.halftone.nn.Value;
 import dev.halftone.nn.optim.Adam;
 import dev.halftone.nn.optim.CosineSchedule;
+import dev.halftone.nn.optim.Trainer;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.io.Safetensors;
 import dev.halftone.tensor.io.WeightFile;

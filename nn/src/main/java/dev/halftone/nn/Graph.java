@@ -149,8 +149,9 @@ public final class Graph {
             for (int i = 0; i < wanted.length; i++) {
                 wanted[i] = inputs.get(i).wantsGradient();
             }
-            @Nullable Tensor[] parts = node.op()
-                    .backward(compute, tensors(inputs), node.output().tensor(), gradient, wanted);
+            @Nullable
+            Tensor[] parts =
+                    node.op().backward(compute, tensors(inputs), node.output().tensor(), gradient, wanted);
             for (int i = 0; i < wanted.length; i++) {
                 Tensor part = parts[i];
                 if (wanted[i] && part != null) {

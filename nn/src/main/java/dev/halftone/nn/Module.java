@@ -70,9 +70,9 @@ public abstract class Module {
     public final Map<String, Parameter> parameters() {
         Map<String, Parameter> all = new LinkedHashMap<>();
         parameters.forEach(all::put);
-        descendants().forEach((path, slot) -> slot.module()
-                .parameters
-                .forEach((name, parameter) -> all.put(path + "." + name, parameter)));
+        descendants()
+                .forEach((path, slot) ->
+                        slot.module().parameters.forEach((name, parameter) -> all.put(path + "." + name, parameter)));
         return all;
     }
 

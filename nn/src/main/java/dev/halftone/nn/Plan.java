@@ -21,7 +21,9 @@ public final class Plan {
     private static final class Slot {
         final Shape shape;
         int lastUse = -1;
-        @Nullable Tensor tensor;
+
+        @Nullable
+        Tensor tensor;
 
         Slot(Shape shape, @Nullable Tensor tensor) {
             this.shape = shape;

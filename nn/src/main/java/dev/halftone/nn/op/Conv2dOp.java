@@ -26,12 +26,14 @@ public record Conv2dOp(int padding, int groups, boolean relu) implements Op {
     }
 
     private ConvGeometry geometry(Shape x, Shape weight) {
-        if (x.rank() != 4 || weight.rank() != 4 || weight.dim(0) != weight.dim(1) || x.dim(3) != weight.dim(2) * groups) {
+        if (x.rank() != 4
+                || weight.rank() != 4
+                || weight.dim(0) != weight.dim(1)
+                || x.dim(3) != weight.dim(2) * groups) {
             throw new IllegalArgumentException("conv2d: input " + x + " (N, H, W, C) does not fit weight " + weight
                     + " (k, k, C / groups, out) with " + groups + " groups");
         }
-        return new ConvGeometry(
-                x.dim(0), x.dim(1), x.dim(2), x.dim(3), weight.dim(3), weight.dim(0), padding, groups);
+        return new ConvGeometry(x.dim(0), x.dim(1), x.dim(2), x.dim(3), weight.dim(3), weight.dim(0), padding, groups);
     }
 
     @Override
@@ -53,7 +55,8 @@ public record Conv2dOp(int padding, int groups, boolean relu) implements Op {
         ConvKernels kernels = KernelProvider.kernels().conv();
         @Nullable Tensor[] result = new @Nullable Tensor[inputs.length];
         if (wanted[0]) {
-            // The input gradient is a convolution of the output gradient with the weight, spatially flipped and transposed.
+            // The input gradient is a convolution of the output gradient with the weight, spatially flipped and
+            // transposed.
             ConvGeometry back = new ConvGeometry(
                     g.batch(),
                     g.outHeight(),
@@ -85,7 +88,9 @@ public record Conv2dOp(int padding, int groups, boolean relu) implements Op {
 
     @Override
     public @Nullable Op fuse(Op next) {
-        return !relu && next instanceof LeakyReluOp(float slope) && slope == 0 ? new Conv2dOp(padding, groups, true) : null;
+        return !relu && next instanceof LeakyReluOp(float slope) && slope == 0
+                ? new Conv2dOp(padding, groups, true)
+                : null;
     }
 
     /** From {@code [ky, kx, ci, group * co]} to {@code [k-1-ky, k-1-kx, co, group * ci]}. */

@@ -23,8 +23,7 @@ public record LeakyReluOp(float slope) implements Op {
     @Override
     public void forward(Compute compute, Tensor[] inputs, Tensor output) {
         PointwiseKernels kernels = KernelProvider.kernels().pointwise();
-        Ranges.forEach(
-                compute, output.size(), (from, to) -> kernels.leakyRelu(inputs[0], slope, output, from, to));
+        Ranges.forEach(compute, output.size(), (from, to) -> kernels.leakyRelu(inputs[0], slope, output, from, to));
     }
 
     @Override

@@ -52,7 +52,8 @@ public final class Adam {
         }
     }
 
-    private record Moments(Tensor mean, Tensor square, @Nullable Tensor largestSquare) {}
+    private record Moments(
+            Tensor mean, Tensor square, @Nullable Tensor largestSquare) {}
 
     private static final String STEP = "step";
 

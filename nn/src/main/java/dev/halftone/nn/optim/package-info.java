@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** Optimizers and learning-rate schedules. */
+/** Optimizers, learning-rate schedules and the training loop. */
 @NullMarked
 package dev.halftone.nn.optim;
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-package dev.halftone.nn;
+package dev.halftone.nn.optim;
 
-import dev.halftone.nn.optim.Adam;
-import dev.halftone.nn.optim.LearningRateSchedule;
+import dev.halftone.nn.Graph;
+import dev.halftone.nn.Module;
+import dev.halftone.nn.StateDict;
+import dev.halftone.nn.Value;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.io.InvalidFileException;
