@@ -137,6 +137,12 @@ public final class Golden {
                 .stream().mapToInt(n -> Math.toIntExact((Long) n)).toArray();
     }
 
+    /** Returns a list of numbers. */
+    public double[] numbers(String caseName, String attribute) {
+        return ((List<?>) attribute(caseName, attribute))
+                .stream().mapToDouble(n -> ((Number) n).doubleValue()).toArray();
+    }
+
     private Object attribute(String caseName, String attribute) {
         Object value = attributes(caseName).get(attribute);
         if (value == null) {
