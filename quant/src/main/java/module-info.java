@@ -6,4 +6,5 @@ module dev.halftone.quant {
     requires static org.jspecify;
 
     exports dev.halftone.quant;
+    exports dev.halftone.quant.calibration;
 }

@@ -97,7 +97,7 @@ public final class Zoo {
      * @throws InvalidFileException if the file is no network that this project knows
      */
     public static SuperResolutionNetwork build(WeightFile file) throws IOException {
-        Map<String, StoredTensor> tensors = file.stateDict();
+        Map<String, StoredTensor> tensors = file.stateDict().tensors();
         if (!EdsrConfig.recognises(tensors)) {
             throw new InvalidFileException(
                     file.path(), "holds no architecture that Halftone knows (EDSR); `inspect` lists its tensors");

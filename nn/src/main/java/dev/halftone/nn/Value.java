@@ -3,6 +3,7 @@ package dev.halftone.nn;
 
 import dev.halftone.nn.op.AddOp;
 import dev.halftone.nn.op.Conv2dOp;
+import dev.halftone.nn.op.FakeQuantizeOp;
 import dev.halftone.nn.op.L1LossOp;
 import dev.halftone.nn.op.LeakyReluOp;
 import dev.halftone.nn.op.MseLossOp;
@@ -118,6 +119,11 @@ public final class Value {
     /** {@code [N, H, W, C r^2]} to {@code [N, H r, W r, C]}, see {@link PixelShuffleOp}. */
     public Value pixelShuffle(int factor) {
         return graph.apply(new PixelShuffleOp(factor), this);
+    }
+
+    /** Quantization to {@code bits} and back, bounds {@code [1]} or one per channel, see {@link FakeQuantizeOp}. */
+    public Value fakeQuantize(Value lower, Value upper, int bits) {
+        return graph.apply(new FakeQuantizeOp(bits), this, lower, upper);
     }
 
     /** The scalar mean absolute error against a target of the same shape. */

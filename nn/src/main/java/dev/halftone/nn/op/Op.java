@@ -13,7 +13,7 @@ import org.jspecify.annotations.Nullable;
  * <p>Forward and backward are deterministic: the same operands give the same bits for every thread count.
  */
 public sealed interface Op
-        permits AddOp, Conv2dOp, L1LossOp, LeakyReluOp, MseLossOp, MultiplyOp, PixelShuffleOp, QuantizedConv2dOp, ReshapeOp, ScaleOp {
+        permits AddOp, Conv2dOp, FakeQuantizeOp, L1LossOp, LeakyReluOp, MseLossOp, MultiplyOp, PixelShuffleOp, QuantizedConv2dOp, ReshapeOp, ScaleOp {
     /**
      * Returns the shape of the output.
      *
