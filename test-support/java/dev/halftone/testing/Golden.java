@@ -35,8 +35,13 @@ public final class Golden {
 
     /** Opens {@code test-data/golden/NAME.safetensors}. */
     public static Golden open(String name) {
+        return open(folder().resolve(name + ".safetensors"));
+    }
+
+    /** Opens a file that lies elsewhere. */
+    public static Golden open(Path file) {
         try {
-            return new Golden(name, Safetensors.read(folder().resolve(name + ".safetensors")));
+            return new Golden(file.getFileName().toString(), Safetensors.read(file));
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }

@@ -19,6 +19,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -30,7 +32,7 @@ class EdsrGoldenTest {
     /** Keeps what the wrapped module returned. */
     private static final class Recorder extends Module {
         private final Child inner;
-        private Value output;
+        private @Nullable Value output;
 
         Recorder(Module module) {
             inner = child("inner", module);
@@ -38,8 +40,13 @@ class EdsrGoldenTest {
 
         @Override
         public Value forward(Value x) {
-            output = inner.forward(x);
-            return output;
+            Value y = inner.forward(x);
+            output = y;
+            return y;
+        }
+
+        Tensor seen() {
+            return Objects.requireNonNull(output).tensor();
         }
     }
 
@@ -67,7 +74,7 @@ class EdsrGoldenTest {
         recorders.forEach((name, recorder) -> {
             String key = input + "/feat/" + name;
             if (golden.has(key)) {
-                assertClose(key, nchw(recorder.output.tensor()), golden.tensor(key), tolerance);
+                assertClose(key, nchw(recorder.seen()), golden.tensor(key), tolerance);
             }
         });
         assertClose("y", nchw(y.tensor()), golden.tensor(input + "/y"), tolerance);

@@ -57,7 +57,7 @@ public final class Compute implements AutoCloseable {
 
     /**
      * Runs {@code task} over {@code [0, n)} in ranges of {@code grain} indices and returns when all are done. The calling thread
-     * works too. The first exception of any range is rethrown after the others have stopped.
+     * works too, so calls may be nested. The first exception of any range is rethrown after the others have stopped.
      */
     public void forEachRange(int n, int grain, RangeTask task) {
         int step = Math.max(1, grain);
@@ -71,26 +71,25 @@ public final class Compute implements AutoCloseable {
         }
         AtomicInteger next = new AtomicInteger();
         AtomicReference<Throwable> failure = new AtomicReference<>();
-        CountDownLatch done = new CountDownLatch(helpers);
+        CountDownLatch done = new CountDownLatch(ranges);
         Runnable drain = () -> {
-            try {
-                for (int i = next.getAndIncrement(); i < ranges && failure.get() == null; i = next.getAndIncrement()) {
-                    task.run(i * step, Math.min(n, (i + 1) * step));
-                }
-            } catch (RuntimeException | Error e) {
-                failure.compareAndSet(null, e);
-            }
-        };
-        for (int i = 0; i < helpers; i++) {
-            workers.execute(() -> {
+            for (int i = next.getAndIncrement(); i < ranges; i = next.getAndIncrement()) {
                 try {
-                    drain.run();
+                    if (failure.get() == null) {
+                        task.run(i * step, Math.min(n, (i + 1) * step));
+                    }
+                } catch (RuntimeException | Error e) {
+                    failure.compareAndSet(null, e);
                 } finally {
                     done.countDown();
                 }
-            });
+            }
+        };
+        for (int i = 0; i < helpers; i++) {
+            workers.execute(drain);
         }
         drain.run();
+        // Waits for ranges, not for helpers: where every worker is inside such a call itself, helpers may start only afterwards.
         awaitUninterruptibly(done);
         switch (failure.get()) {
             case null -> {}

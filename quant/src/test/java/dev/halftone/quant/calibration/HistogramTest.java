@@ -114,7 +114,7 @@ final class HistogramTest {
             assertThat(excess).as("seed %x, trial %d, %s", SEED, trial, grid).isGreaterThanOrEqualTo(-rounding);
             assertThat(excess)
                     .as("seed %x, trial %d, %s", SEED, trial, grid)
-                    .isLessThanOrEqualTo(2 * grid.scale() * histogram.binWidth() * straddling(histogram, samples, grid)
+                    .isLessThanOrEqualTo(2 * grid.scale() * histogram.binWidth() * straddling(histogram, grid)
                             + rounding);
             if (kind != Kind.FAR) {
                 assertThat(excess).isLessThanOrEqualTo((bits <= 4 ? 1e-4 : 2e-2) * exact);
@@ -123,7 +123,7 @@ final class HistogramTest {
     }
 
     /** The number of values in bins that hold values of more than one code. */
-    private static long straddling(Histogram h, Samples samples, UniformGrid grid) {
+    private static long straddling(Histogram h, UniformGrid grid) {
         long n = 0;
         for (int i = 0; i < h.bins(); i++) {
             float mean = h.mean(i);
