@@ -2,19 +2,37 @@
 package dev.halftone.nn;
 
 import dev.halftone.nn.op.AddOp;
+import dev.halftone.nn.op.CharbonnierLossOp;
+import dev.halftone.nn.op.ConcatOp;
 import dev.halftone.nn.op.Conv2dOp;
 import dev.halftone.nn.op.FakeQuantizeOp;
+import dev.halftone.nn.op.FlipOp;
+import dev.halftone.nn.op.GeluOp;
 import dev.halftone.nn.op.L1LossOp;
+import dev.halftone.nn.op.LayerNormOp;
 import dev.halftone.nn.op.LeakyReluOp;
+import dev.halftone.nn.op.LinearOp;
+import dev.halftone.nn.op.MatmulOp;
 import dev.halftone.nn.op.MseLossOp;
 import dev.halftone.nn.op.MultiplyOp;
+import dev.halftone.nn.op.NearestUpsampleOp;
+import dev.halftone.nn.op.PermuteOp;
 import dev.halftone.nn.op.PixelShuffleOp;
+import dev.halftone.nn.op.PixelUnshuffleOp;
 import dev.halftone.nn.op.QuantizedConv2dOp;
+import dev.halftone.nn.op.ReflectPadOp;
 import dev.halftone.nn.op.ReshapeOp;
+import dev.halftone.nn.op.RollOp;
 import dev.halftone.nn.op.ScaleOp;
+import dev.halftone.nn.op.SliceOp;
+import dev.halftone.nn.op.SoftmaxOp;
+import dev.halftone.nn.op.WindowPartitionOp;
+import dev.halftone.nn.op.WindowReverseOp;
+import dev.halftone.nn.op.ZeroPadOp;
 import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.kernels.PackedConv;
+import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -58,11 +76,13 @@ public final class Value {
         return tensor;
     }
 
-    @Nullable Tensor tensorOrNull() {
+    @Nullable
+    Tensor tensorOrNull() {
         return tensor;
     }
 
-    @Nullable Parameter parameter() {
+    @Nullable
+    Parameter parameter() {
         return parameter;
     }
 
@@ -91,12 +111,12 @@ public final class Value {
         return graph.apply(new LeakyReluOp(slope), this);
     }
 
-    /** {@code this + other}, same shape. */
+    /** {@code this + other}, which has this shape or that of its innermost dimensions. */
     public Value add(Value other) {
         return addScaled(1, other);
     }
 
-    /** {@code this + scale * other}, same shape. */
+    /** {@code this + scale * other}, which has this shape or that of its innermost dimensions. */
     public Value addScaled(float scale, Value other) {
         return graph.apply(new AddOp(scale), this, other);
     }
@@ -134,5 +154,100 @@ public final class Value {
     /** The scalar mean squared error against a target of the same shape. */
     public Value mseLoss(Value target) {
         return graph.apply(new MseLossOp(1f / shape.size()), this, target);
+    }
+
+    /** {@code this weight + bias} over the innermost dimension, see {@link LinearOp}; {@code bias} may be null. */
+    public Value linear(Value weight, @Nullable Value bias) {
+        return bias == null
+                ? graph.apply(new LinearOp(), this, weight)
+                : graph.apply(new LinearOp(), this, weight, bias);
+    }
+
+    /** The product of matrices {@code [..., M, K]} and {@code [..., K, N]}, see {@link MatmulOp}. */
+    public Value matmul(Value other) {
+        return graph.apply(new MatmulOp(false), this, other);
+    }
+
+    /** The product of matrices {@code [..., M, K]} and transposed {@code [..., N, K]}, see {@link MatmulOp}. */
+    public Value matmulTransposed(Value other) {
+        return graph.apply(new MatmulOp(true), this, other);
+    }
+
+    /** Layer normalisation over the innermost dimension, see {@link LayerNormOp}. */
+    public Value layerNorm(Value weight, Value bias, float epsilon) {
+        return graph.apply(new LayerNormOp(epsilon), this, weight, bias);
+    }
+
+    /** {@code exp(x) / sum exp(x)} along a dimension; negative counts from the end. */
+    public Value softmax(int axis) {
+        return graph.apply(new SoftmaxOp(axis), this);
+    }
+
+    /** The Gaussian error linear unit in its exact form, see {@link GeluOp}. */
+    public Value gelu() {
+        return graph.apply(new GeluOp(), this);
+    }
+
+    /** The dimensions in another order: dimension {@code i} of the result is dimension {@code order[i]} here. */
+    public Value permute(int... order) {
+        return graph.apply(new PermuteOp(Arrays.stream(order).boxed().toList()), this);
+    }
+
+    /** This value and then the others along a dimension; negative counts from the end. */
+    public Value concat(int axis, Value... others) {
+        Value[] all = new Value[others.length + 1];
+        all[0] = this;
+        System.arraycopy(others, 0, all, 1, others.length);
+        return graph.apply(new ConcatOp(axis), all);
+    }
+
+    /** The entries {@code from} to {@code to} (exclusive) of a dimension; negative counts from the end. */
+    public Value slice(int axis, int from, int to) {
+        return graph.apply(new SliceOp(axis, from, to), this);
+    }
+
+    /** One dimension reversed; negative counts from the end. */
+    public Value flip(int axis) {
+        return graph.apply(new FlipOp(axis), this);
+    }
+
+    /** Zeros around {@code [N, H, W, C]}; negative amounts crop. */
+    public Value zeroPad(int top, int bottom, int left, int right) {
+        return graph.apply(new ZeroPadOp(top, bottom, left, right), this);
+    }
+
+    /** {@code [N, H, W, C]} enlarged by mirroring at the edge pixels. */
+    public Value reflectPad(int top, int bottom, int left, int right) {
+        return graph.apply(new ReflectPadOp(top, bottom, left, right), this);
+    }
+
+    /** {@code [N, H, W, C]} shifted cyclically, see {@link RollOp}. */
+    public Value roll(int rows, int columns) {
+        return graph.apply(new RollOp(rows, columns), this);
+    }
+
+    /** {@code [N, H, W, C]} cut into {@code [N * windows, window, window, C]}, see {@link WindowPartitionOp}. */
+    public Value windowPartition(int window) {
+        return graph.apply(new WindowPartitionOp(window), this);
+    }
+
+    /** The inverse of {@link #windowPartition} for images of {@code height} and {@code width}. */
+    public Value windowReverse(int window, int height, int width) {
+        return graph.apply(new WindowReverseOp(window, height, width), this);
+    }
+
+    /** {@code [N, H, W, C]} to {@code [N, H factor, W factor, C]} by repeating pixels. */
+    public Value upsampleNearest(int factor) {
+        return graph.apply(new NearestUpsampleOp(factor), this);
+    }
+
+    /** The inverse of {@link #pixelShuffle}. */
+    public Value pixelUnshuffle(int factor) {
+        return graph.apply(new PixelUnshuffleOp(factor), this);
+    }
+
+    /** The scalar mean of {@code sqrt((this - target)^2 + epsilon)}, see {@link CharbonnierLossOp}. */
+    public Value charbonnierLoss(Value target, double epsilon) {
+        return graph.apply(new CharbonnierLossOp(1f / shape.size(), epsilon), this, target);
     }
 }

@@ -79,9 +79,7 @@ public record Conv2dOp(int padding, int groups, boolean relu) implements Op {
             result[1] = dw;
         }
         if (inputs.length > 2 && wanted[2]) {
-            Tensor db = Tensor.zeros(g.outChannels());
-            KernelProvider.kernels().pointwise().columnSums(gradient, db, 0, g.outChannels());
-            result[2] = db;
+            result[2] = AddOp.columnSums(compute, gradient, inputs[2].shape());
         }
         return result;
     }

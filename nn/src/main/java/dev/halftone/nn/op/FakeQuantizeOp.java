@@ -114,19 +114,9 @@ public record FakeQuantizeOp(int bits) implements Op {
             }
         });
         return new @Nullable Tensor[] {
-            wanted[0] ? dx : null, wanted[1] ? total(lowerSums) : null, wanted[2] ? total(upperSums) : null
+            wanted[0] ? dx : null,
+            wanted[1] ? Ranges.total(lowerSums) : null,
+            wanted[2] ? Ranges.total(upperSums) : null
         };
-    }
-
-    private static Tensor total(double[][] sums) {
-        Tensor total = Tensor.zeros(sums[0].length);
-        for (int c = 0; c < total.size(); c++) {
-            double sum = 0;
-            for (double[] row : sums) {
-                sum += row[c];
-            }
-            total.set((float) sum, c);
-        }
-        return total;
     }
 }

@@ -13,7 +13,34 @@ import org.jspecify.annotations.Nullable;
  * <p>Forward and backward are deterministic: the same operands give the same bits for every thread count.
  */
 public sealed interface Op
-        permits AddOp, Conv2dOp, FakeQuantizeOp, L1LossOp, LeakyReluOp, MseLossOp, MultiplyOp, PixelShuffleOp, QuantizedConv2dOp, ReshapeOp, ScaleOp {
+        permits AddOp,
+                CharbonnierLossOp,
+                ConcatOp,
+                Conv2dOp,
+                FakeQuantizeOp,
+                FlipOp,
+                GeluOp,
+                L1LossOp,
+                LayerNormOp,
+                LeakyReluOp,
+                LinearOp,
+                MatmulOp,
+                MseLossOp,
+                MultiplyOp,
+                NearestUpsampleOp,
+                PermuteOp,
+                PixelShuffleOp,
+                PixelUnshuffleOp,
+                QuantizedConv2dOp,
+                ReflectPadOp,
+                ReshapeOp,
+                RollOp,
+                ScaleOp,
+                SliceOp,
+                SoftmaxOp,
+                WindowPartitionOp,
+                WindowReverseOp,
+                ZeroPadOp {
     /**
      * Returns the shape of the output.
      *
@@ -32,14 +59,15 @@ public sealed interface Op
      * @param output its result
      * @param gradient the gradient with respect to {@code output}
      */
-    @Nullable Tensor[] backward(Compute compute, Tensor[] inputs, Tensor output, Tensor gradient, boolean[] wanted);
+    @Nullable
+    Tensor[] backward(Compute compute, Tensor[] inputs, Tensor output, Tensor gradient, boolean[] wanted);
 
     /** Returns one op that computes {@code next} applied to this op's output, or null where no kernel does both. Used by plans. */
     default @Nullable Op fuse(Op next) {
         return null;
     }
 
-    /** Returns whether the output may overwrite the first operand: element {@code i} depends on the operands' elements {@code i} only. */
+    /** Returns whether the output may overwrite the first operand, of which element {@code i} of the output needs element {@code i} only. */
     default boolean elementwise() {
         return false;
     }

@@ -2,6 +2,7 @@
 package dev.halftone.nn.op;
 
 import dev.halftone.tensor.Compute;
+import dev.halftone.tensor.Tensor;
 
 /** How elementwise work is cut: ranges of 64 Ki elements (256 KiB, so that an operand's range stays in L2). */
 final class Ranges {
@@ -20,6 +21,19 @@ final class Ranges {
         double total = 0;
         for (double p : partial) {
             total += p;
+        }
+        return total;
+    }
+
+    /** Returns the sum of the rows {@code [columns]} in order, each of which is the partial result of one range. */
+    static Tensor total(double[][] rows) {
+        Tensor total = Tensor.zeros(rows[0].length);
+        for (int c = 0; c < total.size(); c++) {
+            double sum = 0;
+            for (double[] row : rows) {
+                sum += row[c];
+            }
+            total.set((float) sum, c);
         }
         return total;
     }

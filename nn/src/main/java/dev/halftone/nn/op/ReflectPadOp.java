@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.nn.op;
+
+import dev.halftone.tensor.Compute;
+import dev.halftone.tensor.Shape;
+import dev.halftone.tensor.Tensor;
+import org.jspecify.annotations.Nullable;
+
+/** Enlarges {@code [N, H, W, C]} by mirroring at the edge pixels, which are not repeated; each side by less than the size. */
+public record ReflectPadOp(int top, int bottom, int left, int right) implements Op {
+    @Override
+    public Shape outputShape(Shape... inputs) {
+        Shape x = inputs[0];
+        PixelMap.requireImages("reflect pad", x);
+        boolean negative = Math.min(Math.min(top, bottom), Math.min(left, right)) < 0;
+        if (negative || Math.max(top, bottom) >= x.dim(1) || Math.max(left, right) >= x.dim(2)) {
+            throw new IllegalArgumentException("reflect pad: " + top + " above, " + bottom + " below, " + left
+                    + " left, " + right + " right must each be at least 0 and less than the size of " + x);
+        }
+        return Shape.of(x.dim(0), x.dim(1) + top + bottom, x.dim(2) + left + right, x.dim(3));
+    }
+
+    @Override
+    public void forward(Compute compute, Tensor[] inputs, Tensor output) {
+        map(inputs[0].shape()).gather(compute, inputs[0], output);
+    }
+
+    @Override
+    public @Nullable Tensor[] backward(
+            Compute compute, Tensor[] inputs, Tensor output, Tensor gradient, boolean[] wanted) {
+        Shape shape = inputs[0].shape();
+        return new @Nullable Tensor[] {map(shape).scatterAdd(compute, gradient, shape)};
+    }
+
+    private PixelMap map(Shape x) {
+        int height = x.dim(1);
+        int width = x.dim(2);
+        return (n, row, column) -> (n * height + mirrored(row - top, height)) * width + mirrored(column - left, width);
+    }
+
+    private static int mirrored(int i, int size) {
+        int positive = Math.abs(i);
+        return positive < size ? positive : 2 * (size - 1) - positive;
+    }
+}
