@@ -19,11 +19,14 @@ import java.util.Map;
 public record EdsrConfig(int blocks, int features, int scale, float residualScale) {
     static final String ARCHITECTURE = "edsr";
 
+    /** No published network comes near; a file that claims more is not believed. */
+    private static final int MAX = 1024;
+
     /** Checks the ranges. */
     public EdsrConfig {
-        if (blocks < 1 || features < 1 || scale < 2 || scale > 4) {
+        if (blocks < 1 || blocks > MAX || features < 1 || features > MAX || scale < 2 || scale > 4) {
             throw new IllegalArgumentException(
-                    "EDSR needs at least 1 block, 1 feature and scale 2, 3 or 4, not " + blocks + ", " + features + ", " + scale);
+                    "EDSR has 1 to 1024 blocks and features and scale 2, 3 or 4, not " + blocks + ", " + features + ", " + scale);
         }
     }
 
@@ -65,6 +68,26 @@ public record EdsrConfig(int blocks, int features, int scale, float residualScal
             }
         }
         return new EdsrConfig(blocks, features, scale, residualScale);
+    }
+
+    /**
+     * Reads the architecture from metadata that {@link #metadata()} made.
+     *
+     * @throws InvalidFileException if an entry is missing or wrong
+     */
+    static EdsrConfig parse(Map<String, String> metadata, Path source) throws InvalidFileException {
+        try {
+            if (!ARCHITECTURE.equals(metadata.get("architecture"))) {
+                throw new IllegalArgumentException("architecture " + metadata.get("architecture"));
+            }
+            return new EdsrConfig(
+                    Integer.parseInt(metadata.getOrDefault("blocks", "")),
+                    Integer.parseInt(metadata.getOrDefault("features", "")),
+                    Integer.parseInt(metadata.getOrDefault("scale", "")),
+                    Float.parseFloat(metadata.getOrDefault("residual_scale", "")));
+        } catch (IllegalArgumentException e) {
+            throw new InvalidFileException(source, "describes no architecture that Halftone knows: " + e.getMessage());
+        }
     }
 
     private static Shape shape(Map<String, StoredTensor> tensors, String name, Path source) throws InvalidFileException {

@@ -2,6 +2,7 @@
 package dev.halftone.models;
 
 import dev.halftone.nn.StateDict;
+import dev.halftone.quant.QuantizedModelFile;
 import dev.halftone.tensor.io.InvalidFileException;
 import dev.halftone.tensor.io.Safetensors;
 import dev.halftone.tensor.io.StoredTensor;
@@ -92,11 +93,17 @@ public final class Zoo {
     }
 
     /**
-     * Builds a network from a weight file: the architecture from its keys and metadata, the weights strictly.
+     * Builds a network from a checkpoint or a quantized-model file: the architecture from its keys and metadata, the weights
+     * strictly.
      *
      * @throws InvalidFileException if the file is no network that this project knows
      */
     public static SuperResolutionNetwork build(WeightFile file) throws IOException {
+        if (QuantizedModelFile.recognises(file)) {
+            Edsr network = new Edsr(EdsrConfig.parse(file.metadata(), file.path()));
+            QuantizedModelFile.load(file, network);
+            return network;
+        }
         Map<String, StoredTensor> tensors = file.stateDict().tensors();
         if (!EdsrConfig.recognises(tensors)) {
             throw new InvalidFileException(

@@ -17,4 +17,7 @@ public interface Kernels {
 
     /** Returns the elementwise operations and reductions. */
     PointwiseKernels pointwise();
+
+    /** Returns the convolutions on low-bit codes. */
+    LowBitKernels lowBit();
 }

@@ -9,6 +9,7 @@ public final class ScalarKernels implements Kernels {
     private final ConvKernels conv = new ScalarConvKernels();
     private final MatmulKernels matmul = new ScalarMatmulKernels();
     private final PointwiseKernels pointwise = new ScalarPointwiseKernels();
+    private final LowBitKernels lowBit = new ScalarLowBitKernels();
 
     @Override
     public String name() {
@@ -33,5 +34,10 @@ public final class ScalarKernels implements Kernels {
     @Override
     public PointwiseKernels pointwise() {
         return pointwise;
+    }
+
+    @Override
+    public LowBitKernels lowBit() {
+        return lowBit;
     }
 }

@@ -3,6 +3,7 @@ package dev.halftone.tensor.vector;
 
 import dev.halftone.tensor.kernels.ConvKernels;
 import dev.halftone.tensor.kernels.Kernels;
+import dev.halftone.tensor.kernels.LowBitKernels;
 import dev.halftone.tensor.kernels.MatmulKernels;
 import dev.halftone.tensor.kernels.PointwiseKernels;
 import dev.halftone.tensor.kernels.ScalarKernels;
@@ -13,6 +14,8 @@ public final class VectorKernels implements Kernels {
     private final MatmulKernels matmul = new VectorMatmulKernels();
     /** C2 vectorises these loops by itself: they are bound by memory, not by arithmetic. */
     private final PointwiseKernels pointwise = new ScalarKernels().pointwise();
+
+    private final LowBitKernels lowBit = new ScalarKernels().lowBit();
 
     /** Creates the kernels. */
     public VectorKernels() {}
@@ -40,5 +43,10 @@ public final class VectorKernels implements Kernels {
     @Override
     public PointwiseKernels pointwise() {
         return pointwise;
+    }
+
+    @Override
+    public LowBitKernels lowBit() {
+        return lowBit;
     }
 }

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.quant;
+
+/** One step of a recipe. Passes see sites and calibration data, never a particular network. */
+public interface Pass {
+    /** Returns the name that users see, for example {@code calibrate-weights(dobi, per-channel)}. */
+    String id();
+
+    /** Does the step. */
+    void apply(Quantization run);
+}

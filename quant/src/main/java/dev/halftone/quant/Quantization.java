@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.quant;
+
+import dev.halftone.nn.Child;
+import dev.halftone.nn.Conv2d;
+import dev.halftone.nn.Graph;
+import dev.halftone.nn.Module;
+import dev.halftone.nn.Site;
+import dev.halftone.nn.Value;
+import dev.halftone.quant.calibration.Histogram;
+import dev.halftone.tensor.Compute;
+import dev.halftone.tensor.Tensor;
+import dev.halftone.tensor.UniformGrid;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One run of a recipe on one network: what the passes read and decide. The network is changed only when {@link #pack} or
+ * {@link #simulate} puts other layers at its sites.
+ */
+public final class Quantization {
+    /**
+     * What is asked for.
+     *
+     * @param weightBits 1 to 8
+     * @param activationBits 1 to 8
+     * @param scope which layers
+     */
+    public record Options(int weightBits, int activationBits, Scope scope) {
+        /** Checks the ranges. */
+        public Options {
+            if (weightBits < 1 || weightBits > 8 || activationBits < 1 || activationBits > 8) {
+                throw new IllegalArgumentException(
+                        "weights and activations have 1 to 8 bits, not " + weightBits + " and " + activationBits);
+            }
+        }
+    }
+
+    /**
+     * What became of a site.
+     *
+     * @param name the site's name
+     * @param weightBits bits of a weight code
+     * @param activationBits bits of an activation code
+     * @param weightError relative squared error of the weight, {@code |w - wq|^2 / |w|^2}
+     * @param packed whether it runs on packed codes
+     */
+    public record LayerReport(String name, int weightBits, int activationBits, double weightError, boolean packed) {}
+
+    /** A site and what has been decided for it so far. */
+    static final class SiteState {
+        final Site site;
+        final Conv2d conv;
+        @Nullable UniformQuantizer weight;
+        @Nullable UniformGrid activation;
+
+        SiteState(Site site, Conv2d conv) {
+            this.site = site;
+            this.conv = conv;
+        }
+    }
+
+    /** Sees the inputs of a layer while the network runs. */
+    private static final class Observer extends Module {
+        private final Child inner;
+        private final Histogram histogram;
+
+        Observer(Module module, Histogram histogram) {
+            this.inner = child("inner", module);
+            this.histogram = histogram;
+        }
+
+        @Override
+        public Value forward(Value x) {
+            histogram.add(x.tensor());
+            return inner.forward(x);
+        }
+    }
+
+    private final Compute compute;
+    private final Module network;
+    private final Options options;
+    private final List<Tensor> calibration;
+    private final List<SiteState> sites = new ArrayList<>();
+
+    /**
+     * Prepares a run.
+     *
+     * @param network an fp32 network; the run changes it in the end
+     * @param calibration batches {@code [N, H, W, 3]} that the network is run on
+     */
+    public Quantization(Compute compute, Module network, Options options, List<Tensor> calibration) {
+        this.compute = compute;
+        this.network = network;
+        this.options = options;
+        this.calibration = List.copyOf(calibration);
+        for (Site site : network.sites()) {
+            if (options.scope().includes(site.region()) && site.slot().module() instanceof Conv2d conv) {
+                sites.add(new SiteState(site, conv));
+            }
+        }
+        if (sites.isEmpty()) {
+            throw new IllegalArgumentException("the network has no layers in scope " + options.scope().id());
+        }
+    }
+
+    /** Returns what was asked for. */
+    public Options options() {
+        return options;
+    }
+
+    List<SiteState> sites() {
+        return sites;
+    }
+
+    /** Runs the fp32 network over the calibration batches and returns the distribution of each site's input, by site name. */
+    Map<String, Histogram> observeInputs() {
+        if (calibration.isEmpty()) {
+            throw new IllegalStateException("there are no calibration images");
+        }
+        Map<String, Histogram> seen = new LinkedHashMap<>();
+        for (SiteState s : sites) {
+            Histogram histogram = new Histogram("the input of " + s.site.name());
+            seen.put(s.site.name(), histogram);
+            s.site.slot().replace(new Observer(s.conv, histogram));
+        }
+        try {
+            for (Tensor batch : calibration) {
+                network.forward(Graph.eager(compute).constant(batch));
+            }
+        } finally {
+            for (SiteState s : sites) {
+                s.site.slot().replace(s.conv);
+            }
+        }
+        return seen;
+    }
+
+    /** Replaces every site's layer by one that runs on packed codes, and reports. */
+    public List<LayerReport> pack() {
+        return replace(true);
+    }
+
+    /** Replaces every site's layer by one that quantizes and dequantizes in fp32, and reports. */
+    public List<LayerReport> simulate() {
+        return replace(false);
+    }
+
+    private List<LayerReport> replace(boolean packed) {
+        List<LayerReport> reports = new ArrayList<>();
+        for (SiteState s : sites) {
+            UniformQuantizer weight = s.weight;
+            UniformGrid activation = s.activation;
+            if (weight == null || activation == null) {
+                throw new IllegalStateException("no pass has chosen bounds for " + s.site.name());
+            }
+            Module layer = packed
+                    ? QuantizedConv2d.of(s.conv, weight, activation)
+                    : new FakeQuantizedConv2d(s.conv, weight, activation);
+            s.site.slot().replace(layer);
+            reports.add(new LayerReport(
+                    s.site.name(), weight.bits(), activation.bits(), error(s.conv.weight().value(), weight), packed));
+        }
+        return reports;
+    }
+
+    private static double error(Tensor w, UniformQuantizer quantizer) {
+        Tensor q = quantizer.fake(w);
+        double error = 0;
+        double power = 0;
+        for (int i = 0; i < w.size(); i++) {
+            double v = w.array()[w.offset() + i];
+            double d = v - q.array()[i];
+            error += d * d;
+            power += v * v;
+        }
+        return power == 0 ? 0 : error / power;
+    }
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.quant;
+
+import dev.halftone.nn.Conv2d;
+import dev.halftone.nn.Module;
+import dev.halftone.nn.Parameter;
+import dev.halftone.nn.Value;
+import dev.halftone.tensor.PackedCodes;
+import dev.halftone.tensor.Tensor;
+import dev.halftone.tensor.UniformGrid;
+import dev.halftone.tensor.kernels.KernelProvider;
+import dev.halftone.tensor.kernels.PackedConv;
+import dev.halftone.tensor.kernels.QuantizedConvWeight;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A convolution that is stored and executed as packed codes: {@code [N, H, W, in]} to {@code [N, H, W, out]}, stride 1, "same"
+ * padding, one group. It has no parameters to train.
+ */
+public final class QuantizedConv2d extends Module {
+    private final int kernel;
+    private final int in;
+    private final int out;
+    private final PackedCodes codes;
+    private final UniformQuantizer weight;
+    private final UniformGrid activation;
+    private final @Nullable Tensor bias;
+    private final PackedConv packed;
+
+    /**
+     * Creates the layer from codes.
+     *
+     * @param codes {@code [kernel, kernel, in, out]}
+     * @param weight what they stand for; per tensor or per output channel
+     * @param activation the grid on which inputs are quantized
+     * @param bias {@code [out]}, or null
+     */
+    public QuantizedConv2d(
+            int kernel,
+            int in,
+            int out,
+            PackedCodes codes,
+            UniformQuantizer weight,
+            UniformGrid activation,
+            @Nullable Tensor bias) {
+        this.kernel = kernel;
+        this.in = in;
+        this.out = out;
+        this.codes = codes;
+        this.weight = weight;
+        this.activation = activation;
+        this.bias = bias;
+        Tensor scale = Tensor.zeros(out);
+        Tensor lower = Tensor.zeros(out);
+        for (int c = 0; c < out; c++) {
+            scale.set(weight.grid(c).scale(), c);
+            lower.set(weight.grid(c).lower(), c);
+        }
+        packed = KernelProvider.kernels()
+                .lowBit()
+                .prepare(new QuantizedConvWeight(kernel, in, out, codes, scale, lower, bias), activation);
+    }
+
+    /** Returns the layer that a convolution becomes under these quantizers. */
+    public static QuantizedConv2d of(Conv2d conv, UniformQuantizer weight, UniformGrid activation) {
+        Tensor w = conv.weight().value();
+        requireSupported(conv);
+        Parameter bias = conv.bias();
+        return new QuantizedConv2d(
+                w.dim(0),
+                w.dim(2),
+                w.dim(3),
+                weight.codes(w),
+                weight,
+                activation,
+                bias == null ? null : bias.value().copy());
+    }
+
+    /** Refuses convolutions that packed kernels do not compute. */
+    static void requireSupported(Conv2d conv) {
+        int kernel = conv.weight().value().dim(0);
+        if (conv.groups() != 1 || kernel % 2 == 0 || conv.padding() != kernel / 2) {
+            throw new IllegalArgumentException("only convolutions with one group and \"same\" padding run packed, not "
+                    + conv.groups() + " groups and padding " + conv.padding() + " for kernel " + kernel);
+        }
+    }
+
+    @Override
+    public Value forward(Value x) {
+        return x.quantizedConv2d(packed, in, out);
+    }
+
+    /** Returns the weight codes {@code [kernel, kernel, in, out]}. */
+    public PackedCodes codes() {
+        return codes;
+    }
+
+    /** Returns what the weight codes stand for. */
+    public UniformQuantizer weight() {
+        return weight;
+    }
+
+    /** Returns the grid on which inputs are quantized. */
+    public UniformGrid activation() {
+        return activation;
+    }
+
+    /** Returns the bias {@code [out]}, or null. */
+    public @Nullable Tensor bias() {
+        return bias;
+    }
+
+    /** Returns the kernel's edge. */
+    public int kernel() {
+        return kernel;
+    }
+
+    /** Returns the bits that codes and bounds take in a file: weight codes, weight bounds and the two activation bounds. */
+    public long storedBits() {
+        return 8L * codes.toByteArray().length + 64L * weight.grids().size() + 64;
+    }
+}
