@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.cli;
+
+import dev.halftone.tensor.io.InvalidFileException;
+import dev.halftone.tensor.kernels.UnavailableKernelsException;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileSystemException;
+import java.nio.file.NoSuchFileException;
+
+/**
+ * What a user is told about an exception.
+ *
+ * @param exitCode see {@link ExitCode}
+ * @param sentence one line
+ */
+record Failure(int exitCode, String sentence) {
+    static Failure of(Throwable cause) {
+        return switch (cause) {
+            case UncheckedIOException e when e.getCause() != null -> of(e.getCause());
+            case UsageException e -> new Failure(ExitCode.USAGE, sentence(e));
+            case InvalidFileException e -> new Failure(ExitCode.BAD_INPUT, sentence(e));
+            case NoSuchFileException e -> new Failure(ExitCode.BAD_INPUT, e.getFile() + " does not exist");
+            case UnavailableKernelsException e -> new Failure(ExitCode.NO_BACKEND, sentence(e));
+            case AccessDeniedException e -> new Failure(ExitCode.FAILED, e.getFile() + " may not be accessed");
+            case FileSystemException e -> new Failure(ExitCode.FAILED, sentence(e));
+            case IOException e -> new Failure(ExitCode.FAILED, sentence(e));
+            case OutOfMemoryError e ->
+                new Failure(
+                        ExitCode.FAILED,
+                        "the memory of " + (Runtime.getRuntime().maxMemory() >> 20)
+                                + " MiB is not enough: give more with --memory, or ask for less with --tile or fewer images");
+            // The libraries state in these what was wrong with a value, for example a loss that is not finite.
+            case IllegalArgumentException e -> new Failure(ExitCode.FAILED, sentence(e));
+            case ArithmeticException e -> new Failure(ExitCode.FAILED, sentence(e));
+            default ->
+                new Failure(
+                        ExitCode.FAILED,
+                        "internal error, please report it with the output of -v: " + oneLine(cause.toString()));
+        };
+    }
+
+    private static String sentence(Throwable e) {
+        return oneLine(e.getMessage() == null ? e.toString() : e.getMessage());
+    }
+
+    static String oneLine(String text) {
+        return text.strip().replaceAll("\\s*\\R\\s*", "; ");
+    }
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** What holds for every command. */
+final class CommandLineTest {
+    @Test
+    void infoSaysWhatComputes() {
+        Run text = Run.of("info", "--threads", "3");
+        assertThat(text.exitCode()).isZero();
+        assertThat(text.out()).contains("kernels", "threads    3", "JVM");
+        assertThat(text.err()).isEmpty();
+
+        Map<String, Object> json = Run.of("info", "--json", "--threads", "3").json();
+        assertThat(json)
+                .containsEntry("schema", 1)
+                .containsEntry("command", "info")
+                .containsKey("reason");
+        assertThat(json.get("backend"))
+                .asInstanceOf(Run.OBJECT)
+                .containsEntry("threads", 3)
+                .containsKeys("kernels", "vectorBits");
+    }
+
+    @Test
+    void optionsOfAllCommandsMayComeBeforeTheCommand() {
+        assertThat(Run.of("--json", "info").json()).containsEntry("command", "info");
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "",
+                "nonsense",
+                "info --nonsense",
+                "info extra",
+                "info --threads none",
+                "info --threads 0",
+                "inspect"
+            })
+    void wrongArgumentsAreOneSentenceAndExitCode2(String line) {
+        Run run = Run.of(line.isEmpty() ? new String[0] : line.split(" "));
+        run.assertFailed(ExitCode.USAGE);
+    }
+
+    @Test
+    void helpAndVersionAreResults() {
+        Run help = Run.of("--help");
+        assertThat(help.exitCode()).isZero();
+        assertThat(help.out()).contains("info", "inspect", "--json");
+        assertThat(Run.of("info", "--help").out()).contains("halftone info");
+        assertThat(Run.of("--version").out()).startsWith("halftone ");
+        assertThat(help.out()).as("no colour").doesNotContain("\033");
+    }
+
+    @Test
+    void verboseShowsTheStackTraceOfAnError() {
+        Run quiet = Run.of("inspect", "no-such-file.pth");
+        quiet.assertFailed(ExitCode.BAD_INPUT, "no-such-file.pth");
+        Run verbose = Run.of("inspect", "-v", "no-such-file.pth");
+        assertThat(verbose.exitCode()).isEqualTo(ExitCode.BAD_INPUT);
+        assertThat(verbose.err()).contains("InvalidFileException", "\tat ");
+    }
+
+    @Test
+    void jsonKeepsItsOrderAndHasNoInfinities() {
+        assertThat(new Json().put("b", 1.5).put("a", List.of("x\n")).put("c", Double.POSITIVE_INFINITY))
+                .hasToString("{\"b\":1.5,\"a\":[\"x\\n\"],\"c\":null}");
+    }
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.fasterxml.jackson.jr.ob.JSON;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.util.Map;
+import org.assertj.core.api.InstanceOfAssertFactories;
+import org.assertj.core.api.InstanceOfAssertFactory;
+import org.assertj.core.api.MapAssert;
+
+/**
+ * A run of the command line in this JVM.
+ *
+ * @param exitCode what it answered
+ * @param out what it printed as result
+ * @param err what else it said
+ */
+record Run(int exitCode, String out, String err) {
+    @SuppressWarnings("rawtypes") // as AssertJ declares it
+    static final InstanceOfAssertFactory<Map, MapAssert<String, Object>> OBJECT =
+            InstanceOfAssertFactories.map(String.class, Object.class);
+
+    static Run of(Object... args) {
+        ByteArrayOutputStream out = new ByteArrayOutputStream();
+        ByteArrayOutputStream err = new ByteArrayOutputStream();
+        String[] strings = new String[args.length];
+        for (int i = 0; i < args.length; i++) {
+            strings[i] = args[i].toString();
+        }
+        int exitCode = Main.run(
+                new Console(
+                        new PrintStream(out, true, StandardCharsets.UTF_8),
+                        new PrintStream(err, true, StandardCharsets.UTF_8),
+                        false),
+                strings);
+        return new Run(exitCode, out.toString(StandardCharsets.UTF_8), err.toString(StandardCharsets.UTF_8));
+    }
+
+    /** Returns the one JSON object that the run printed. */
+    Map<String, Object> json() {
+        assertThat(exitCode).as(err).isZero();
+        assertThat(out.lines()).hasSize(1);
+        try {
+            return JSON.std.mapFrom(out);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /** Checks that the run failed with one sentence that has these words, and printed no result. */
+    void assertFailed(int code, String... words) {
+        assertThat(exitCode).as(err).isEqualTo(code);
+        assertThat(err.lines()).as(err).hasSize(1);
+        assertThat(err).startsWith("halftone: ").doesNotContain("Exception");
+        for (String word : words) {
+            assertThat(err).contains(word);
+        }
+        assertThat(out).isEmpty();
+    }
+}
