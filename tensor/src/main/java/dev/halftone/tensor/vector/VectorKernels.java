@@ -15,7 +15,7 @@ public final class VectorKernels implements Kernels {
     /** C2 vectorises these loops by itself: they are bound by memory, not by arithmetic. */
     private final PointwiseKernels pointwise = new ScalarKernels().pointwise();
 
-    private final LowBitKernels lowBit = new ScalarKernels().lowBit();
+    private final LowBitKernels lowBit = new VectorLowBitKernels();
 
     /** Creates the kernels. */
     public VectorKernels() {}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.tensor.vector;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.halftone.tensor.Tensor;
+import dev.halftone.tensor.kernels.ActivationCodes;
+import dev.halftone.tensor.kernels.LowBitKernels;
+import dev.halftone.tensor.kernels.PackedConv;
+import dev.halftone.tensor.kernels.QuantizedConvCase;
+import dev.halftone.tensor.kernels.QuantizedConvCase.Fill;
+import dev.halftone.tensor.kernels.ScalarKernels;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.SplittableRandom;
+import java.util.stream.Stream;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** The vector kernels must equal the integer reference bit for bit. */
+class VectorLowBitKernelsTest {
+    private final LowBitKernels vector = new VectorKernels().lowBit();
+    private final LowBitKernels reference = new ScalarKernels().lowBit();
+
+    static Stream<QuantizedConvCase> cases() {
+        List<QuantizedConvCase> cases = new ArrayList<>();
+        long seed = 100;
+        for (int wb = 1; wb <= 8; wb++) {
+            for (int ab = 1; ab <= 8; ab++) {
+                cases.add(new QuantizedConvCase(1, 4, 9, 10, 35, 3, wb, ab, Fill.RANDOM, seed++));
+            }
+        }
+        for (int bits : new int[] {1, 2, 3, 4, 8}) {
+            for (int out : new int[] {1, 3, 48, 60, 64, 65, 100}) {
+                cases.add(new QuantizedConvCase(2, 3, 7, 13, out, 3, bits, bits, Fill.RANDOM, seed++));
+            }
+            for (int[] size : new int[][] {{1, 1, 1}, {1, 1, 17}, {1, 17, 1}, {1, 2, 2}, {3, 3, 2}, {2, 5, 9}}) {
+                for (int kernel : new int[] {1, 3, 5}) {
+                    cases.add(new QuantizedConvCase(size[0], size[1], size[2], 4, 20, kernel, bits, bits, Fill.RANDOM, seed++));
+                }
+            }
+            for (Fill fill : Fill.values()) {
+                cases.add(new QuantizedConvCase(1, 5, 6, 64, 64, 3, bits, bits, fill, seed++));
+            }
+        }
+        // Sums beyond 2^24: cut into kernel rows, into taps, and left to the reference.
+        cases.add(new QuantizedConvCase(1, 3, 3, 100, 17, 3, 8, 8, Fill.ALL_MAX, seed++));
+        cases.add(new QuantizedConvCase(1, 3, 3, 250, 17, 3, 8, 8, Fill.ALL_MAX, seed++));
+        cases.add(new QuantizedConvCase(1, 3, 3, 300, 5, 1, 8, 8, Fill.ALL_MAX, seed++));
+        // Sums that do not fit the tables' 15 bits.
+        cases.add(new QuantizedConvCase(1, 3, 3, 500, 5, 3, 2, 2, Fill.ALL_MAX, seed));
+        return cases.stream();
+    }
+
+    @ParameterizedTest
+    @MethodSource("cases")
+    void equalsTheReference(QuantizedConvCase c) {
+        for (boolean relu : new boolean[] {false, true}) {
+            assertThat(run(vector, c, relu, 1)).isEqualTo(run(reference, c, relu, 1));
+            assertThat(run(vector, c, relu, 2)).isEqualTo(run(reference, c, relu, 1));
+        }
+    }
+
+    private static float[] run(LowBitKernels kernels, QuantizedConvCase c, boolean relu, int step) {
+        PackedConv conv = kernels.prepare(c.weight(), c.grid());
+        int rows = c.batch() * c.height();
+        ActivationCodes codes = conv.allocate(c.batch(), c.height(), c.width());
+        Tensor x = noisy(c);
+        for (int row = 0; row < rows; row += step) {
+            conv.quantize(x, codes, row, Math.min(rows, row + step));
+        }
+        Tensor y = Tensor.zeros(c.batch(), c.height(), c.width(), c.out());
+        for (int row = 0; row < rows; row += step) {
+            conv.forward(codes, relu, y, row, Math.min(rows, row + step));
+        }
+        return y.toArray();
+    }
+
+    /** Inputs between and beyond the levels, and some special values. */
+    private static Tensor noisy(QuantizedConvCase c) {
+        Tensor x = c.input();
+        SplittableRandom random = new SplittableRandom(c.seed());
+        float step = c.grid().scale();
+        for (int i = 0; i < x.size(); i++) {
+            x.array()[i] += (float) random.nextDouble(-0.5, 0.5) * step;
+            switch (random.nextInt(40)) {
+                case 0 -> x.array()[i] = Float.POSITIVE_INFINITY;
+                case 1 -> x.array()[i] = -1e30f;
+                case 2 -> x.array()[i] = Float.NaN;
+                default -> {}
+            }
+        }
+        return x;
+    }
+}
