@@ -126,7 +126,10 @@ public final class Graph {
      * @return the gradient of {@code loss} with respect to every trainable parameter and variable that it depends on
      */
     public Gradients backward(Value loss) {
-        return backward(loss, Tensor.scalar(1).reshape(loss.shape()));
+        if (loss.shape().size() != 1) {
+            throw new IllegalArgumentException("a loss is one number, not " + loss.shape());
+        }
+        return backward(loss, Tensor.zeros(loss.shape()).fill(1));
     }
 
     /** Walks the record backwards from {@code output}, whose own gradient is {@code seed} (same shape). */

@@ -173,6 +173,11 @@ public final class Plan {
         return output.shape;
     }
 
+    /** Returns the number of ops that a run executes, after fusion. */
+    int steps() {
+        return steps.size();
+    }
+
     /** Returns the bytes of all intermediate buffers. */
     public long bufferBytes() {
         return bufferBytes;

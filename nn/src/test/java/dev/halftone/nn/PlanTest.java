@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.nn;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.halftone.tensor.Compute;
+import dev.halftone.tensor.Shape;
+import dev.halftone.tensor.Tensor;
+import java.util.List;
+import java.util.SplittableRandom;
+import java.util.function.Function;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+class PlanTest {
+    /** A network made of a formula. */
+    private static final class Formula extends Module {
+        private final String name;
+        private final Function<Value, Value> formula;
+
+        Formula(String name, Function<Value, Value> formula) {
+            this.name = name;
+            this.formula = formula;
+        }
+
+        @Override
+        public Value forward(Value x) {
+            return formula.apply(x);
+        }
+
+        @Override
+        public String toString() {
+            return name;
+        }
+    }
+
+    private static final SplittableRandom RANDOM = new SplittableRandom(5);
+    private static final Conv2d CONV = new Conv2d(4, 4, 3).initialize(RANDOM, 1);
+    private static final Conv2d WIDE = new Conv2d(4, 16, 3).initialize(RANDOM, 1);
+    private static final Tensor ROW = random(4);
+    private static final Shape INPUT = Shape.of(2, 6, 4, 4);
+
+    private static Tensor random(int... dims) {
+        Tensor t = Tensor.zeros(dims);
+        for (int i = 0; i < t.size(); i++) {
+            t.array()[i] = (float) RANDOM.nextDouble(-1, 1);
+        }
+        return t;
+    }
+
+    static List<Formula> networks() {
+        return List.of(
+                new Formula("conv, relu", x -> CONV.forward(x).relu()),
+                new Formula("conv, leaky relu", x -> CONV.forward(x).leakyRelu(0.1f)),
+                new Formula("conv read before and after relu", x -> {
+                    Value y = CONV.forward(x);
+                    return y.relu().add(y);
+                }),
+                new Formula("conv is the output, relu is not used", x -> {
+                    Value y = CONV.forward(x);
+                    y.relu();
+                    return y;
+                }),
+                new Formula("residual blocks", x -> {
+                    Value y = new ResidualBlock(CONV, CONV, 0.1f).forward(x);
+                    return new ResidualBlock(CONV, CONV, 1).forward(y).add(x);
+                }),
+                new Formula("upsampler", x -> WIDE.forward(CONV.forward(x)).pixelShuffle(2)),
+                new Formula("add to itself", x -> {
+                    Value y = x.scale(2);
+                    return y.add(y).multiply(y);
+                }),
+                new Formula("elementwise on the input", x -> x.relu().add(x)),
+                new Formula(
+                        "operand order",
+                        x -> x.scale(2).addScaled(3, x.scale(5)).multiply(x.gelu())),
+                new Formula(
+                        "repeated addend",
+                        x -> x.scale(2).add(x.graph().constant(ROW)).gelu()),
+                new Formula(
+                        "moves",
+                        x -> x.roll(1, -1)
+                                .windowPartition(2)
+                                .reshape(12, 4, 4)
+                                .softmax(-1)
+                                .permute(0, 2, 1)
+                                .reshape(12, 2, 2, 4)
+                                .windowReverse(2, 6, 4)
+                                .zeroPad(1, 0, 0, 1)
+                                .reflectPad(0, 2, 1, 0)
+                                .concat(3, x.zeroPad(1, 2, 1, 1))
+                                .slice(3, 2, 6)
+                                .flip(2)),
+                new Formula("attention", x -> {
+                    Value q = x.reshape(2, 24, 4);
+                    return q.matmulTransposed(q)
+                            .softmax(-1)
+                            .matmul(q)
+                            .reshape(2, 6, 4, 4)
+                            .add(x);
+                }));
+    }
+
+    @ParameterizedTest
+    @MethodSource("networks")
+    void equalsEagerExecutionBitForBit(Formula network) {
+        try (Compute compute = Compute.ofThreads(2)) {
+            Plan plan = Plan.compile(compute, network, INPUT);
+            for (int run = 0; run < 3; run++) {
+                Tensor x = random(INPUT.dims());
+                Tensor before = x.copy();
+                Graph eager = Graph.eager(compute);
+                Tensor expected = network.forward(eager.constant(x)).tensor();
+                Tensor actual = plan.run(x);
+                assertThat(actual.shape()).isEqualTo(expected.shape()).isEqualTo(plan.outputShape());
+                assertThat(actual.toArray()).as("run %d", run).isEqualTo(expected.toArray());
+                assertThat(x.toArray()).as("the input").isEqualTo(before.toArray());
+            }
+        }
+    }
+
+    @Test
+    void fusesAConvolutionWithTheReluAfterIt() {
+        long fused = bytes(x -> CONV.forward(x).relu());
+        assertThat(fused).isEqualTo(4L * INPUT.size());
+        assertThat(steps(x -> CONV.forward(x).relu())).isEqualTo(1);
+        assertThat(steps(x -> CONV.forward(x).leakyRelu(0.1f)))
+                .as("no kernel for it")
+                .isEqualTo(2);
+        assertThat(steps(x -> {
+                    Value y = CONV.forward(x);
+                    return y.relu().add(y);
+                }))
+                .as("the convolution has another reader")
+                .isEqualTo(3);
+    }
+
+    @Test
+    void elementwiseOpsWriteOverTheirDeadOperand() {
+        assertThat(bytes(x -> x.scale(2).gelu().relu().scale(3))).isEqualTo(4L * INPUT.size());
+        assertThat(bytes(x -> x.scale(2))).as("never over the input").isEqualTo(4L * INPUT.size());
+        assertThat(bytes(x -> {
+                    Value y = x.scale(2);
+                    return y.relu().add(y);
+                }))
+                .as("the operand is still needed")
+                .isEqualTo(2 * 4L * INPUT.size());
+    }
+
+    @Test
+    void aChainOfConvolutionsNeedsTwoBuffersHoweverLong() {
+        Function<Value, Value> chain = x -> {
+            Value y = x;
+            for (int i = 0; i < 10; i++) {
+                y = CONV.forward(y);
+            }
+            return y;
+        };
+        assertThat(bytes(chain)).isEqualTo(2 * 4L * INPUT.size());
+    }
+
+    @Test
+    void smallValuesMayTakeDeadBuffersOfLargerOnes() {
+        // Wide (16 channels), back to 4 in a second buffer, then the wide one is free for the rest.
+        assertThat(bytes(x -> CONV.forward(
+                        CONV.forward(WIDE.forward(x).pixelShuffle(2).slice(1, 0, 6)))))
+                .isEqualTo((4 + 4) * 4L * INPUT.size());
+    }
+
+    @Test
+    void readsParametersAtEveryRun() {
+        Conv2d conv = new Conv2d(4, 4, 1);
+        Plan plan = Plan.compile(Compute.shared(), conv, INPUT);
+        Tensor x = random(INPUT.dims());
+        assertThat(plan.run(x).toArray()).containsOnly(0);
+        conv.parameters().values().forEach(p -> p.value().fill(1));
+        assertThat(plan.run(x).toArray()).doesNotContain(0);
+    }
+
+    @Test
+    void refusesAnotherShapeAndANetworkThatComputesNothing() {
+        Plan plan = Plan.compile(Compute.shared(), CONV, INPUT);
+        assertThat(plan.inputShape()).isEqualTo(INPUT);
+        assertThatThrownBy(() -> plan.run(Tensor.zeros(1, 6, 4, 4)))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContaining("[2, 6, 4, 4]")
+                .hasMessageContaining("[1, 6, 4, 4]");
+        assertThatThrownBy(() -> Plan.compile(Compute.shared(), CONV, Shape.of(1, 6, 4, 3)))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContaining("[1, 6, 4, 3]");
+    }
+
+    private static long bytes(Function<Value, Value> network) {
+        return Plan.compile(Compute.shared(), new Formula("", network), INPUT).bufferBytes();
+    }
+
+    private static int steps(Function<Value, Value> network) {
+        return Plan.compile(Compute.shared(), new Formula("", network), INPUT).steps();
+    }
+}
