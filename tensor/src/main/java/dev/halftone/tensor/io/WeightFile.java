@@ -54,7 +54,7 @@ public record WeightFile(
      */
     public static WeightFile read(Path path) throws InvalidFileException {
         MemorySegment content = content(path);
-        return Safetensors.parse(path, content);
+        return TorchFile.recognises(content) ? TorchFile.parse(path, content) : Safetensors.parse(path, content);
     }
 
     /**
