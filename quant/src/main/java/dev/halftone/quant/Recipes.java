@@ -49,7 +49,7 @@ public final class Recipes {
                     "common baseline",
                     Fidelity.COMMON,
                     "the range without its outermost 0.1 % on each side",
-                    new Percentile(99.9),
+                    new Percentile(0.1),
                     true),
             forwardOnly(
                     "mse",
