@@ -145,7 +145,11 @@ public final class Trainer {
             throw new InvalidFileException(file.path(), "is not a training checkpoint: it has no step number");
         }
         StateDict.load(network, model, file.path());
-        optimizer.restore(state);
+        try {
+            optimizer.restore(state);
+        } catch (IllegalArgumentException e) {
+            throw new InvalidFileException(file.path(), "is not a checkpoint of this network: " + e.getMessage());
+        }
         step = at;
     }
 }

@@ -29,8 +29,11 @@ class OptimizerTest {
         final Parameter w;
         final Parameter fixed;
 
+        /** Inside a larger array, so that the offset counts. */
         Holder(Tensor start) {
-            w = parameter("w", start.copy(), Parameter.Layout.PLAIN);
+            float[] array = new float[start.size() + 3];
+            System.arraycopy(start.array(), start.offset(), array, 2, start.size());
+            w = parameter("w", Tensor.wrap(array, 2, start.shape()), Parameter.Layout.PLAIN);
             fixed = buffer("fixed", Tensor.of(new float[] {5}, 1), Parameter.Layout.PLAIN);
         }
 
@@ -92,6 +95,39 @@ class OptimizerTest {
                 }
             }
             assertThat(adam.steps()).isEqualTo(10);
+        }
+    }
+
+    /** The whole way: linear layer, squared error, gradients, Adam. The file states 5e-6 for ten steps. */
+    @Test
+    void adamTrainsALinearLayerLikeTheReference() {
+        Linear layer = new Linear(GOLDEN.tensor("adam/W0").permute(1, 0), GOLDEN.tensor("adam/b0"));
+        Adam adam = adam("adam", layer.parameters());
+        Tensor losses = Tensor.zeros(10);
+        for (int step = 0; step < 10; step++) {
+            Graph graph = Graph.recording(Compute.shared());
+            Value loss = layer.forward(graph.constant(GOLDEN.tensor("adam/x")))
+                    .mseLoss(graph.constant(GOLDEN.tensor("adam/t")));
+            losses.set(loss.tensor().item(), step);
+            adam.step(graph.backward(loss), GOLDEN.number("adam", "lr"));
+            GOLDEN.assertClose("adam/step" + step + "/W", layer.weight.value().permute(1, 0), 5e-6);
+            GOLDEN.assertClose("adam/step" + step + "/b", layer.bias.value(), 5e-6);
+        }
+        GOLDEN.assertClose("adam/loss", losses, 5e-6);
+    }
+
+    private static final class Linear extends Module {
+        final Parameter weight;
+        final Parameter bias;
+
+        Linear(Tensor weight, Tensor bias) {
+            this.weight = parameter("weight", weight, Parameter.Layout.LINEAR);
+            this.bias = parameter("bias", bias, Parameter.Layout.PLAIN);
+        }
+
+        @Override
+        public Value forward(Value x) {
+            return x.linear(weight.in(x), bias.in(x));
         }
     }
 
