@@ -3,6 +3,7 @@ package dev.halftone.tensor.vector;
 
 import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.Tensor;
+import dev.halftone.tensor.UniformGrid;
 import dev.halftone.tensor.kernels.ActivationCodes;
 import dev.halftone.tensor.kernels.ConvAffine;
 import jdk.incubator.vector.FloatVector;
@@ -27,11 +28,15 @@ final class CodePlanes {
         /** Sum of the codes of each pixel, {@code [batch, paddedHeight, paddedWidth]}. */
         final int[] pixelSums;
 
-        private final byte[] plain;
+        private final int group;
+        private final int groups;
+        private final int bits;
 
-        /** Allocates; {@code columns} is at least the width. */
-        Codes(Shape shape, int padding, int columns, boolean floats, int groups) {
+        private Codes(Shape shape, int padding, int columns, boolean floats, int group, int bits) {
             this.shape = shape;
+            this.group = group;
+            this.groups = Math.ceilDiv(shape.dim(3), group);
+            this.bits = bits;
             this.padding = padding;
             paddedWidth = columns + 2 * padding;
             paddedHeight = shape.dim(1) + 2 * padding;
@@ -39,7 +44,16 @@ final class CodePlanes {
             values = new float[floats ? Math.multiplyExact(pixels, shape.dim(3)) : 0];
             tables = new char[floats ? 0 : Math.multiplyExact(pixels, groups)];
             pixelSums = new int[pixels];
-            plain = new byte[shape.size()];
+        }
+
+        /** Allocates codes as floats. */
+        static Codes floats(Shape shape, int padding) {
+            return new Codes(shape, padding, shape.dim(2), true, 1, 8);
+        }
+
+        /** Allocates codes as table numbers; {@code columns} is at least the width. */
+        static Codes tables(Shape shape, int padding, int columns, int group, int bits) {
+            return new Codes(shape, padding, columns, false, group, bits);
         }
 
         @Override
@@ -49,11 +63,18 @@ final class CodePlanes {
 
         @Override
         public byte[] toArray() {
-            return plain.clone();
-        }
-
-        byte[] plain() {
-            return plain;
+            byte[] codes = new byte[shape.size()];
+            int width = shape.dim(2);
+            int channels = shape.dim(3);
+            for (int i = 0; i < codes.length; i++) {
+                int pixel = i / channels;
+                int c = i % channels;
+                int at = rowAt(pixel / width) + pixel % width;
+                codes[i] = values.length > 0
+                        ? (byte) values[at * channels + c]
+                        : (byte) (tables[at * groups + c / group] >> (c % group * bits) & ((1 << bits) - 1));
+            }
+            return codes;
         }
 
         /** Returns the padded pixel at the left end of row {@code row} of {@code batch * height}. */
@@ -70,6 +91,29 @@ final class CodePlanes {
     }
 
     private CodePlanes() {}
+
+    /**
+     * Computes the codes of {@code count} values, as floats: lane by lane what {@link UniformGrid#code} does. Adding and subtracting
+     * 2^23 rounds half to even.
+     */
+    static void quantize(UniformGrid grid, float[] x, int at, float[] codes, int to, int count) {
+        float scale = grid.scale();
+        float maxCode = grid.maxCode();
+        int i = 0;
+        for (; i + Panels.LANES <= count; i += Panels.LANES) {
+            FloatVector v = FloatVector.fromArray(Panels.SPECIES, x, at + i);
+            FloatVector clipped = v.lanewise(VectorOperators.MAX, grid.lower()).lanewise(VectorOperators.MIN, grid.upper());
+            FloatVector code = clipped.sub(grid.lower())
+                    .div(scale)
+                    .add(0x1p23f)
+                    .sub(0x1p23f)
+                    .lanewise(VectorOperators.MIN, maxCode);
+            code.blend(0f, v.test(VectorOperators.IS_NAN)).intoArray(codes, to + i);
+        }
+        for (; i < count; i++) {
+            codes[to + i] = grid.code(x[at + i]);
+        }
+    }
 
     /**
      * Turns a row of sums of code products into outputs.

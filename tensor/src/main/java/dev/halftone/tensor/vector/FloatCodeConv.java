@@ -54,8 +54,7 @@ final class FloatCodeConv implements PackedConv {
 
     @Override
     public ActivationCodes allocate(int batch, int height, int width) {
-        return new CodePlanes.Codes(
-                Shape.of(batch, height, width, weight.inChannels()), weight.kernel() / 2, width, true, 0);
+        return CodePlanes.Codes.floats(Shape.of(batch, height, width, weight.inChannels()), weight.kernel() / 2);
     }
 
     private CodePlanes.Codes own(ActivationCodes codes) {
@@ -75,16 +74,19 @@ final class FloatCodeConv implements PackedConv {
         int width = to.shape().dim(2);
         for (int row = fromRow; row < toRow; row++) {
             int at = to.rowAt(row);
-            int from = row * width * channels;
-            for (int i = 0; i < width; i++) {
-                int sum = 0;
+            CodePlanes.quantize(
+                    grid,
+                    x.array(),
+                    x.offset() + row * width * channels,
+                    to.values,
+                    at * channels,
+                    width * channels);
+            for (int i = at; i < at + width; i++) {
+                float sum = 0;
                 for (int c = 0; c < channels; c++) {
-                    int code = grid.code(x.array()[x.offset() + from]);
-                    to.plain()[from++] = (byte) code;
-                    to.values[(at + i) * channels + c] = code;
-                    sum += code;
+                    sum += to.values[i * channels + c];
                 }
-                to.pixelSums[at + i] = sum;
+                to.pixelSums[i] = (int) sum;
             }
         }
     }

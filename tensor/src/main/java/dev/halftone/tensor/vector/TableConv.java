@@ -104,8 +104,8 @@ final class TableConv implements PackedConv {
     public ActivationCodes allocate(int batch, int height, int width) {
         // Columns are rounded up to whole tiles; the extra outputs are computed and dropped.
         int columns = Math.ceilDiv(width, PIXELS) * PIXELS;
-        return new CodePlanes.Codes(
-                Shape.of(batch, height, width, weight.inChannels()), weight.kernel() / 2, columns, false, groups);
+        return CodePlanes.Codes.tables(
+                Shape.of(batch, height, width, weight.inChannels()), weight.kernel() / 2, columns, group, bits);
     }
 
     private CodePlanes.Codes own(ActivationCodes codes) {
@@ -123,16 +123,18 @@ final class TableConv implements PackedConv {
         int channels = weight.inChannels();
         to.check(x, channels, fromRow, toRow);
         int width = to.shape().dim(2);
+        float[] codes = new float[width * channels];
         for (int row = fromRow; row < toRow; row++) {
             int at = to.rowAt(row);
-            int from = row * width * channels;
+            CodePlanes.quantize(
+                    grid, x.array(), x.offset() + row * width * channels, codes, 0, width * channels);
+            int from = 0;
             for (int i = 0; i < width; i++) {
                 int sum = 0;
                 for (int g = 0, c = 0; g < groups; g++) {
                     int number = 0;
                     for (int k = 0; k < group && c < channels; k++, c++) {
-                        int code = grid.code(x.array()[x.offset() + from]);
-                        to.plain()[from++] = (byte) code;
+                        int code = (int) codes[from++];
                         number |= code << (k * bits);
                         sum += code;
                     }

@@ -61,6 +61,19 @@ class VectorLowBitKernelsTest {
         }
     }
 
+    @ParameterizedTest
+    @MethodSource("cases")
+    void quantizesLikeTheReference(QuantizedConvCase c) {
+        assertThat(codes(vector, c)).isEqualTo(codes(reference, c));
+    }
+
+    private static byte[] codes(LowBitKernels kernels, QuantizedConvCase c) {
+        PackedConv conv = kernels.prepare(c.weight(), c.grid());
+        ActivationCodes codes = conv.allocate(c.batch(), c.height(), c.width());
+        conv.quantize(noisy(c), codes, 0, c.batch() * c.height());
+        return codes.toArray();
+    }
+
     private static float[] run(LowBitKernels kernels, QuantizedConvCase c, boolean relu, int step) {
         PackedConv conv = kernels.prepare(c.weight(), c.grid());
         int rows = c.batch() * c.height();
