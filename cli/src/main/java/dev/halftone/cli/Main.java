@@ -29,7 +29,15 @@ public final class Main {
     static int run(Console console, String... args) {
         CommandLine root = new CommandLine(new Main());
         root.addMixin("console", console);
-        for (Object command : List.of(new InspectCommand(console), new InfoCommand(console))) {
+        for (Object command : List.of(
+                new QuantizeCommand(console),
+                new UpscaleCommand(console),
+                new EvaluateCommand(console),
+                new TrainCommand(console),
+                new InspectCommand(console),
+                new ModelsCommand(console),
+                new RecipesCommand(console),
+                new InfoCommand(console))) {
             root.addSubcommand(command);
         }
         root.getCommandSpec().version("halftone " + version());

@@ -96,9 +96,13 @@ final class Progress implements AutoCloseable {
                 : String.format(Locale.ROOT, "%d:%02d", d.toMinutes(), d.toSecondsPart());
     }
 
-    /** Wipes the line. */
     @Override
-    public synchronized void close() {
+    public void close() {
+        wipe();
+    }
+
+    /** Clears the line for other output; the next update paints it again. */
+    synchronized void wipe() {
         if (visible) {
             err.print(WIPE);
             err.flush();

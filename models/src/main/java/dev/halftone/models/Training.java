@@ -31,8 +31,12 @@ public final class Training {
      */
     public record Options(
             PatchSampler.Options data, long steps, double learningRate, long checkpointEvery, long validateEvery) {
-        /** Steps over which the learning rate rises linearly. */
-        static final long WARM_UP = 200;
+        private static final long WARM_UP = 200;
+
+        /** Returns the steps over which the learning rate rises linearly. */
+        long warmUp() {
+            return Math.min(WARM_UP, steps / 10);
+        }
     }
 
     /** Told what happens. */
@@ -55,7 +59,7 @@ public final class Training {
         this.compute = compute;
         this.network = network;
         this.options = options;
-        this.schedule = new CosineSchedule(options.learningRate(), options.steps(), Options.WARM_UP);
+        this.schedule = new CosineSchedule(options.learningRate(), options.steps(), options.warmUp());
         this.trainer = new Trainer(
                 compute, network.module(), sampler, Value::l1Loss, schedule, new Adam(network.module().parameters()));
     }

@@ -70,20 +70,40 @@ public final class Zoo {
 
     /** Opens a model as {@link #open(String)} does, of a given scale (0: whatever it has). */
     public static SuperResolutionNetwork open(String nameOrFile, int scale) throws IOException {
+        return build(read(nameOrFile, scale), scale);
+    }
+
+    /**
+     * Reads the weights of a bundled model by name and scale (0: the first of that name), or a checkpoint or quantized-model file by
+     * path.
+     *
+     * @throws InvalidFileException if it is neither
+     */
+    public static WeightFile read(String nameOrFile, int scale) throws IOException {
         Optional<Entry> entry = find(nameOrFile, scale);
-        SuperResolutionNetwork network;
         if (entry.isPresent()) {
-            network = build(entry.get().read());
-        } else if (find(nameOrFile, 0).isPresent()) {
-            throw new InvalidFileException(Path.of(nameOrFile), "is not bundled at scale " + scale + "; there is " + names());
-        } else if (!Files.exists(Path.of(nameOrFile))) {
-            throw new InvalidFileException(Path.of(nameOrFile), "is neither a bundled model (" + names() + ") nor a file");
-        } else {
-            network = build(WeightFile.read(Path.of(nameOrFile)));
+            return entry.get().read();
         }
+        Path path = Path.of(nameOrFile);
+        if (find(nameOrFile, 0).isPresent()) {
+            throw new InvalidFileException(path, "is not bundled at scale " + scale + "; there is " + names());
+        }
+        if (!Files.exists(path)) {
+            throw new InvalidFileException(path, "is neither a bundled model (" + names() + ") nor a file");
+        }
+        return WeightFile.read(path);
+    }
+
+    /**
+     * Builds a network as {@link #build(WeightFile)} does.
+     *
+     * @param scale the upscaling factor that it must have, 0 for any
+     * @throws InvalidFileException if the file is no network that this project knows, or has another scale
+     */
+    public static SuperResolutionNetwork build(WeightFile file, int scale) throws IOException {
+        SuperResolutionNetwork network = build(file);
         if (scale != 0 && network.scale() != scale) {
-            throw new InvalidFileException(
-                    Path.of(nameOrFile), "is a network for scale " + network.scale() + ", not " + scale);
+            throw new InvalidFileException(file.path(), "is a network for scale " + network.scale() + ", not " + scale);
         }
         return network;
     }

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.cli;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+
+/** A file that will be written after long work, so what can be wrong with it is found out before. */
+final class OutputFile {
+    private OutputFile() {}
+
+    /** Returns {@code file} if it can be created or replaced. */
+    static Path checked(Path file) throws IOException {
+        Path folder = file.toAbsolutePath().getParent();
+        if (Files.isDirectory(file) || folder == null) {
+            throw new UsageException(file + " is a folder; name a file to write");
+        }
+        if (!Files.isDirectory(folder)) {
+            throw new UsageException(file + " cannot be written: the folder " + folder + " does not exist");
+        }
+        if (!Files.isWritable(folder)) {
+            throw new IOException(file + " cannot be written: the folder " + folder + " is read-only");
+        }
+        return file;
+    }
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.cli;
+
+import dev.halftone.models.Evaluation;
+import dev.halftone.models.Evaluation.Pair;
+import dev.halftone.models.Evaluation.Score;
+import dev.halftone.models.SuperResolutionNetwork;
+import dev.halftone.nn.Child;
+import dev.halftone.nn.Site;
+import dev.halftone.quant.Quantization.LayerReport;
+import dev.halftone.quant.QuantizedConv2d;
+import dev.halftone.tensor.Compute;
+import dev.halftone.tensor.kernels.KernelProvider;
+import dev.halftone.tensor.kernels.Kernels;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Set;
+import java.util.function.ToDoubleFunction;
+import java.util.stream.Collectors;
+
+/**
+ * What {@code quantize} tells.
+ *
+ * @param model what the user called the model
+ * @param full the network in fp32
+ * @param low the quantized one
+ * @param layers the quantized layers
+ * @param bicubic the score of bicubic interpolation
+ * @param before the score in fp32
+ * @param after the score of the packed network
+ * @param seconds what quantizing took
+ * @param file where the quantized model is
+ */
+record QuantizeReport(
+        String model,
+        Bits bits,
+        String recipe,
+        String scope,
+        SuperResolutionNetwork full,
+        SuperResolutionNetwork low,
+        List<LayerReport> layers,
+        Evaluation bicubic,
+        Evaluation before,
+        Evaluation after,
+        double seconds,
+        Path file) {
+
+    Json json(Compute compute) throws IOException {
+        return Json.ofCommand("quantize")
+                .put("model", model)
+                .put("scale", full.scale())
+                .put("bits", new Json().put("weight", bits.weight()).put("activation", bits.activation()))
+                .put("recipe", recipe)
+                .put("scope", scope)
+                .put("psnr", scores(Score::psnr))
+                .put("ssim", scores(Score::ssim))
+                .put("bytes", new Json().put("fp32", fullBytes()).put("quantized", Files.size(file)))
+                .put("effectiveBitsPerWeight", bitsPerWeight())
+                .put(
+                        "seconds",
+                        new Json()
+                                .put("quantize", seconds)
+                                .put("fp32", before.seconds())
+                                .put("quantized", after.seconds()))
+                .put("layers", layers.stream().map(QuantizeReport::json).toList())
+                .put("backend", InfoCommand.backend(compute))
+                .put("output", file.toString());
+    }
+
+    private Json scores(ToDoubleFunction<Score> score) {
+        return new Json()
+                .put("bicubic", score.applyAsDouble(bicubic.mean()))
+                .put("fp32", score.applyAsDouble(before.mean()))
+                .put("quantized", score.applyAsDouble(after.mean()));
+    }
+
+    private static Object json(LayerReport layer) {
+        return new Json()
+                .put("name", layer.name())
+                .put("weightBits", layer.weightBits())
+                .put("activationBits", layer.activationBits())
+                .put("packed", layer.packed())
+                .entries();
+    }
+
+    /** Prints a table; {@code pairs} are what was measured on. */
+    void print(Console console, Compute compute, List<Pair> pairs) throws IOException {
+        double megapixels = pairs.stream()
+                .mapToDouble(p -> 1e-6 * p.high().dim(0) * p.high().dim(1))
+                .sum();
+        Kernels kernels = KernelProvider.kernels();
+        console.print("%s x%d, %s by %s (scope %s), measured on %d images (%s)", model, full.scale(), bits, recipe, scope, pairs.size(),
+                Evaluation.protocol(full.scale()));
+        console.print("");
+        console.print("          %10s  %6s  %11s  %12s", "PSNR", "SSIM", "size", "speed");
+        console.print("bicubic   %7.2f dB  %6.4f", bicubic.mean().psnr(), bicubic.mean().ssim());
+        row(console, "fp32", before, fullBytes(), megapixels);
+        row(console, bits.toString(), after, Files.size(file), megapixels);
+        console.print("");
+        console.print(
+                "%d of %d layers run on packed codes, %.2f bits per weight with their bounds; fp32: %s",
+                layers.stream().filter(LayerReport::packed).count(),
+                full.module().sites().size(),
+                bitsPerWeight(),
+                String.join(", ", unquantized()));
+        console.print(
+                "%s kernels, %d-bit, %d threads; quantized in %.1f s",
+                kernels.name(), kernels.vectorBits(), compute.threads(), seconds);
+        console.print("saved to %s; try: upscale IN.png -o OUT.png -m %s", file, file);
+    }
+
+    private static void row(Console console, String name, Evaluation e, long bytes, double megapixels) {
+        console.print(
+                "%-8s  %7.2f dB  %6.4f  %8.1f kB  %7.2f MP/s",
+                name, e.mean().psnr(), e.mean().ssim(), bytes * 1e-3, megapixels / e.seconds());
+    }
+
+    private List<String> unquantized() {
+        Set<String> quantized = layers.stream().map(LayerReport::name).collect(Collectors.toSet());
+        return full.module().sites().stream()
+                .map(Site::name)
+                .filter(name -> !quantized.contains(name))
+                .toList();
+    }
+
+    /** Returns the bytes of all parameters in fp32. */
+    private long fullBytes() {
+        return full.module().parameters().values().stream()
+                .mapToLong(p -> (long) Float.BYTES * p.value().size())
+                .sum();
+    }
+
+    /** Returns what a weight of a quantized layer takes in the file, its share of the bounds included. */
+    private double bitsPerWeight() {
+        long stored = 0;
+        long weights = 0;
+        for (Child slot : low.module().descendants().values()) {
+            if (slot.module() instanceof QuantizedConv2d layer) {
+                stored += layer.storedBits();
+                weights += layer.codes().size();
+            }
+        }
+        return (double) stored / weights;
+    }
+}

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.cli;
+
+import dev.halftone.models.Edsr;
+import dev.halftone.models.EdsrConfig;
+import dev.halftone.models.Evaluation;
+import dev.halftone.models.Evaluation.Pair;
+import dev.halftone.models.ImageSource;
+import dev.halftone.models.PatchSampler;
+import dev.halftone.models.SuperResolutionNetwork;
+import dev.halftone.models.Training;
+import dev.halftone.models.Zoo;
+import dev.halftone.tensor.Compute;
+import dev.halftone.tensor.io.WeightFile;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.SplittableRandom;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** Trains a network. */
+@Command(
+        name = "train",
+        description = "Train a model on photographs and procedural images; goes on after an interruption with --resume.")
+final class TrainCommand implements Callable<Integer> {
+    private static final String EDSR = "edsr";
+
+    private final Console console;
+
+    @Parameters(paramLabel = "MODEL", description = "The architecture: edsr.")
+    private String model = "";
+
+    @Option(
+            names = "--images",
+            paramLabel = "DIR",
+            description = "High-resolution photographs; may be given several times (default: procedural images only).")
+    private List<Path> images = new ArrayList<>();
+
+    @Option(
+            names = "--procedural",
+            paramLabel = "SHARE",
+            description = "Fraction of patches from procedural images beside photographs (default: ${DEFAULT-VALUE}).")
+    private double procedural = 0.25;
+
+    @Option(
+            names = "--validation",
+            paramLabel = "DIR",
+            description = "High-resolution images to measure on meanwhile (default: the project's own).")
+    private @Nullable Path validation;
+
+    @Option(names = "--blocks", paramLabel = "N", description = "Residual blocks (default: 8).")
+    private @Nullable Integer blocks;
+
+    @Option(names = "--features", paramLabel = "N", description = "Channels (default: 32).")
+    private @Nullable Integer features;
+
+    @Option(names = "--scale", paramLabel = "S", description = "The upscaling factor 2, 3 or 4 (default: 2).")
+    private @Nullable Integer scale;
+
+    @Option(names = "--from", paramLabel = "FILE", description = "Start from the weights of this checkpoint.")
+    private @Nullable Path from;
+
+    @Option(names = "--steps", paramLabel = "N", description = "Steps in all (default: ${DEFAULT-VALUE}).")
+    private long steps = 20_000;
+
+    @Option(names = "--batch", paramLabel = "N", description = "Patches per step (default: ${DEFAULT-VALUE}).")
+    private int batch = 16;
+
+    @Option(
+            names = "--patch",
+            paramLabel = "N",
+            description = "Edge of a patch in low-resolution pixels (default: ${DEFAULT-VALUE}).")
+    private int patch = 48;
+
+    @Option(names = "--learning-rate", paramLabel = "R", description = "The highest (default: ${DEFAULT-VALUE}).")
+    private double learningRate = 4e-4;
+
+    @Option(names = "--seed", paramLabel = "N", description = "Of weights and patches (default: ${DEFAULT-VALUE}).")
+    private long seed = 1;
+
+    @Option(
+            names = "--every",
+            paramLabel = "N",
+            description = "Steps between checkpoints and measurements (default: ${DEFAULT-VALUE}).")
+    private long every = 1_000;
+
+    @Option(
+            names = {"-o", "--output"},
+            paramLabel = "FILE",
+            description = "The trained weights (default: MODEL-xS.safetensors here); FILE.checkpoint is beside it meanwhile.")
+    private @Nullable Path output;
+
+    @Option(names = "--resume", description = "Go on from the checkpoint of an interrupted run with the same options.")
+    private boolean resume;
+
+    TrainCommand(Console console) {
+        this.console = console;
+    }
+
+    @Override
+    public Integer call() throws IOException {
+        checkOptions();
+        SuperResolutionNetwork network = network();
+        Path target = output == null ? Path.of(model + "-x" + network.scale() + ".safetensors") : output;
+        OutputFile.checked(target);
+        Path checkpoint = target.resolveSibling(target.getFileName() + ".checkpoint");
+        if (Files.exists(checkpoint) && !resume) {
+            throw new UsageException(
+                    checkpoint + " is there from an earlier run: continue it with --resume, or delete it");
+        }
+        try (Compute compute = console.compute()) {
+            PatchSampler.Options data = new PatchSampler.Options(network.scale(), patch, batch, procedural, seed);
+            PatchSampler sampler = PatchSampler.open(compute, photographs(), data);
+            List<Pair> pairs = Evaluation.pairs(compute, Images.forEvaluation(validation), network.scale());
+            Evaluation bicubic = Evaluation.bicubic(compute, pairs, network.scale());
+            Training training = new Training(
+                    compute, network, sampler, new Training.Options(data, steps, learningRate, every, every));
+            if (resume) {
+                training.resume(checkpoint);
+            }
+            console.note(
+                    "training on %d photographs and procedural images; bicubic scores %.3f dB",
+                    sampler.photographs(), bicubic.mean().psnr());
+            long start = System.nanoTime();
+            try (Progress progress = console.progress("train")) {
+                training.run(checkpoint, pairs, new Reporter(progress));
+            }
+            double seconds = (System.nanoTime() - start) * 1e-9;
+            Training.export(
+                    network, Map.of("model", model, "steps", Long.toString(steps), "seed", Long.toString(seed)), target);
+            Evaluation result = EvaluateCommand.run(console, compute, network, pairs, "evaluate");
+            print(network, bicubic, result, seconds, target);
+        }
+        return ExitCode.OK;
+    }
+
+    /** Says how it goes: losses on the progress bar, measurements in lines of their own. */
+    private final class Reporter implements Training.Listener {
+        private final Progress progress;
+        private double smoothLoss = Double.NaN;
+
+        Reporter(Progress progress) {
+            this.progress = progress;
+        }
+
+        @Override
+        public void step(long step, long total, float loss, double rate) {
+            smoothLoss = Double.isNaN(smoothLoss) ? loss : 0.98 * smoothLoss + 0.02 * loss;
+            progress.update(step, total, String.format(Locale.ROOT, "loss %.3f", smoothLoss));
+        }
+
+        @Override
+        public void validated(long step, Evaluation result) {
+            progress.wipe();
+            console.note(
+                    "step %d: loss %.3f, %.3f dB, SSIM %.4f",
+                    step, smoothLoss, result.mean().psnr(), result.mean().ssim());
+        }
+    }
+
+    private void checkOptions() {
+        require(model.equals(EDSR), "'" + model + "' is no architecture that can be trained; there is " + EDSR);
+        require(steps >= 1, "--steps must be at least 1, not " + steps);
+        require(every >= 1, "--every must be at least 1, not " + every);
+        require(batch >= 1, "--batch must be at least 1, not " + batch);
+        require(patch >= 8, "--patch must be at least 8, not " + patch);
+        require(learningRate > 0, "--learning-rate must be above 0, not " + learningRate);
+        require(procedural >= 0 && procedural <= 1, "--procedural must be between 0 and 1, not " + procedural);
+        require(scale == null || (scale >= 2 && scale <= 4), "--scale must be 2, 3 or 4, not " + scale);
+        require(blocks == null || blocks >= 1, "--blocks must be at least 1, not " + blocks);
+        require(features == null || features >= 1, "--features must be at least 1, not " + features);
+        require(
+                from == null || (blocks == null && features == null),
+                "--from says how many blocks and features there are; leave out --blocks and --features");
+    }
+
+    private static void require(boolean condition, String otherwise) {
+        if (!condition) {
+            throw new UsageException(otherwise);
+        }
+    }
+
+    private SuperResolutionNetwork network() throws IOException {
+        if (from != null) {
+            return Zoo.build(WeightFile.read(from), scale == null ? 0 : scale);
+        }
+        EdsrConfig config = new EdsrConfig(
+                blocks == null ? 8 : blocks, features == null ? 32 : features, scale == null ? 2 : scale, 1);
+        return new Edsr(config).initialize(new SplittableRandom(seed));
+    }
+
+    private List<ImageSource> photographs() throws IOException {
+        List<ImageSource> photographs = new ArrayList<>();
+        for (Path folder : images) {
+            photographs.addAll(ImageSource.folder(folder));
+        }
+        return photographs;
+    }
+
+    private void print(
+            SuperResolutionNetwork network, Evaluation bicubic, Evaluation result, double seconds, Path target) {
+        if (console.json()) {
+            console.print(Json.ofCommand("train")
+                    .put("model", model)
+                    .put("scale", network.scale())
+                    .put("steps", steps)
+                    .put("psnr", new Json().put("bicubic", bicubic.mean().psnr()).put("fp32", result.mean().psnr()))
+                    .put("ssim", new Json().put("bicubic", bicubic.mean().ssim()).put("fp32", result.mean().ssim()))
+                    .put("seconds", seconds)
+                    .put("output", target.toString()));
+        } else {
+            console.print("%-8s %7.3f dB  %.4f", "bicubic", bicubic.mean().psnr(), bicubic.mean().ssim());
+            console.print("%-8s %7.3f dB  %.4f", model, result.mean().psnr(), result.mean().ssim());
+            console.print("%d steps, %.0f s; saved to %s", steps, seconds, target);
+        }
+    }
+}
