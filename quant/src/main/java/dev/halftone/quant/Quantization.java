@@ -54,8 +54,12 @@ public final class Quantization {
     static final class SiteState {
         final Site site;
         final Conv2d conv;
-        @Nullable UniformQuantizer weight;
-        @Nullable UniformGrid activation;
+
+        @Nullable
+        UniformQuantizer weight;
+
+        @Nullable
+        UniformGrid activation;
 
         SiteState(Site site, Conv2d conv) {
             this.site = site;
@@ -103,7 +107,8 @@ public final class Quantization {
             }
         }
         if (sites.isEmpty()) {
-            throw new IllegalArgumentException("the network has no layers in scope " + options.scope().id());
+            throw new IllegalArgumentException(
+                    "the network has no layers in scope " + options.scope().id());
         }
     }
 
@@ -162,7 +167,11 @@ public final class Quantization {
                     : new FakeQuantizedConv2d(s.conv, weight, activation);
             s.site.slot().replace(layer);
             reports.add(new LayerReport(
-                    s.site.name(), weight.bits(), activation.bits(), error(s.conv.weight().value(), weight), packed));
+                    s.site.name(),
+                    weight.bits(),
+                    activation.bits(),
+                    error(s.conv.weight().value(), weight),
+                    packed));
         }
         return reports;
     }

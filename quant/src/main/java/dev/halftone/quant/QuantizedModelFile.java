@@ -60,9 +60,11 @@ public final class QuantizedModelFile {
                 tensors.add(StoredTensor.of(name + ".weight_lower", q.weight().lower()));
                 tensors.add(StoredTensor.of(name + ".weight_upper", q.weight().upper()));
                 tensors.add(StoredTensor.of(
-                        name + ".activation_lower", Tensor.of(new float[] {q.activation().lower()}, 1)));
+                        name + ".activation_lower",
+                        Tensor.of(new float[] {q.activation().lower()}, 1)));
                 tensors.add(StoredTensor.of(
-                        name + ".activation_upper", Tensor.of(new float[] {q.activation().upper()}, 1)));
+                        name + ".activation_upper",
+                        Tensor.of(new float[] {q.activation().upper()}, 1)));
                 Tensor bias = q.bias();
                 if (bias != null) {
                     tensors.add(StoredTensor.of(name + ".bias", bias));
@@ -130,7 +132,8 @@ public final class QuantizedModelFile {
         Tensor w = conv.weight().value();
         int out = w.dim(3);
         int before = problems.size();
-        StoredTensor codes = take(name + ".weight_codes", tensors, problems, PackedCodes.byteLength(w.size(), weightBits), -1);
+        StoredTensor codes =
+                take(name + ".weight_codes", tensors, problems, PackedCodes.byteLength(w.size(), weightBits), -1);
         StoredTensor lower = take(name + ".weight_lower", tensors, problems, 1, out);
         StoredTensor upper = take(name + ".weight_upper", tensors, problems, 1, out);
         StoredTensor from = take(name + ".activation_lower", tensors, problems, 1, -1);
@@ -150,7 +153,10 @@ public final class QuantizedModelFile {
                     out,
                     PackedCodes.of(codes.data().toArray(ValueLayout.JAVA_BYTE), weightBits, w.size()),
                     UniformQuantizer.of(weightBits, lower.toTensor(), upper.toTensor()),
-                    new UniformGrid(activationBits, from.toTensor().item(), to.toTensor().item()),
+                    new UniformGrid(
+                            activationBits,
+                            from.toTensor().item(),
+                            to.toTensor().item()),
                     bias == null ? null : bias.toTensor());
         } catch (IllegalArgumentException e) {
             problems.add(name + " has " + e.getMessage());
@@ -164,7 +170,8 @@ public final class QuantizedModelFile {
         StoredTensor t = tensors.remove(name);
         if (t == null) {
             problems.add(name + " is missing");
-        } else if (!t.shape().equals(Shape.of(size)) && (otherSize < 0 || !t.shape().equals(Shape.of(otherSize)))) {
+        } else if (!t.shape().equals(Shape.of(size))
+                && (otherSize < 0 || !t.shape().equals(Shape.of(otherSize)))) {
             problems.add(name + " is " + t.shape() + " instead of [" + size + "]");
         }
         return t;

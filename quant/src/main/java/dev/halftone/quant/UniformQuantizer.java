@@ -26,7 +26,8 @@ public record UniformQuantizer(List<UniformGrid> grids) {
         int bits = grids.getFirst().bits();
         for (UniformGrid grid : grids) {
             if (grid.bits() != bits) {
-                throw new IllegalArgumentException("channels of " + bits + " and of " + grid.bits() + " bits in one quantizer");
+                throw new IllegalArgumentException(
+                        "channels of " + bits + " and of " + grid.bits() + " bits in one quantizer");
             }
         }
     }
@@ -44,7 +45,8 @@ public record UniformQuantizer(List<UniformGrid> grids) {
      */
     public static UniformQuantizer of(int bits, Tensor lower, Tensor upper) {
         if (lower.shape().rank() != 1 || !lower.shape().equals(upper.shape())) {
-            throw new IllegalArgumentException("bounds must both be [1] or [C], not " + lower.shape() + " and " + upper.shape());
+            throw new IllegalArgumentException(
+                    "bounds must both be [1] or [C], not " + lower.shape() + " and " + upper.shape());
         }
         List<UniformGrid> grids = new ArrayList<>();
         for (int c = 0; c < lower.size(); c++) {

@@ -23,7 +23,8 @@ final class UniformQuantizerTest {
         List<UniformGrid> list = new ArrayList<>();
         for (int i = 0; i < grids; i++) {
             float lower = (float) random.nextDouble(-3, 1);
-            list.add(new UniformGrid(bits, lower, lower + (float) Math.scalb(random.nextDouble(1, 2), random.nextInt(-6, 7))));
+            list.add(new UniformGrid(
+                    bits, lower, lower + (float) Math.scalb(random.nextDouble(1, 2), random.nextInt(-6, 7))));
         }
         return new UniformQuantizer(list);
     }
@@ -39,7 +40,9 @@ final class UniformQuantizerTest {
     }
 
     @ParameterizedTest(name = "{0} bits, {1} grids")
-    @CsvSource({"1,1", "1,7", "2,1", "2,7", "3,1", "3,7", "4,1", "4,7", "5,1", "5,7", "6,1", "6,7", "7,1", "7,7", "8,1", "8,7"})
+    @CsvSource({
+        "1,1", "1,7", "2,1", "2,7", "3,1", "3,7", "4,1", "4,7", "5,1", "5,7", "6,1", "6,7", "7,1", "7,7", "8,1", "8,7"
+    })
     void roundsToTheNearestOfAtMostTwoToTheBitsLevels(int bits, int grids) {
         SplittableRandom random = new SplittableRandom(SEED);
         for (int trial = 0; trial < 20; trial++) {
@@ -65,7 +68,9 @@ final class UniformQuantizerTest {
             for (Set<Float> of : levels) {
                 assertThat(of).hasSizeLessThanOrEqualTo(1 << bits);
             }
-            assertThat(q.fake(y).toArray()).as("seed %x, trial %d: idempotent", SEED, trial).isEqualTo(y.toArray());
+            assertThat(q.fake(y).toArray())
+                    .as("seed %x, trial %d: idempotent", SEED, trial)
+                    .isEqualTo(y.toArray());
             PackedCodes codes = q.codes(x);
             assertThat(q.dequantize(codes, x.shape()).toArray()).isEqualTo(y.toArray());
         }
@@ -73,7 +78,8 @@ final class UniformQuantizerTest {
 
     @Test
     void clipsToTheBounds() {
-        UniformQuantizer q = UniformQuantizer.of(2, Tensor.of(new float[] {-1, 0}, 2), Tensor.of(new float[] {2, 3}, 2));
+        UniformQuantizer q =
+                UniformQuantizer.of(2, Tensor.of(new float[] {-1, 0}, 2), Tensor.of(new float[] {2, 3}, 2));
         Tensor x = Tensor.of(new float[] {-9, -9, Float.NEGATIVE_INFINITY, 9, 9, Float.POSITIVE_INFINITY}, 3, 2);
         assertThat(q.fake(x).toArray()).containsExactly(-1, 0, -1, 3, 2, 3);
         assertThat(q.codes(x).unpack()).containsExactly(0, 0, 0, 3, 3, 3);
@@ -84,14 +90,16 @@ final class UniformQuantizerTest {
 
     @Test
     void refusesWhatDoesNotFit() {
-        UniformQuantizer q = UniformQuantizer.of(2, Tensor.zeros(3), Tensor.zeros(3).fill(1));
+        UniformQuantizer q =
+                UniformQuantizer.of(2, Tensor.zeros(3), Tensor.zeros(3).fill(1));
         assertThatThrownBy(() -> q.fake(Tensor.zeros(3, 4)))
                 .isInstanceOf(IllegalArgumentException.class)
                 .hasMessageContaining("[3, 4]");
         assertThatThrownBy(() -> q.codes(Tensor.zeros(3, 4)))
                 .isInstanceOf(IllegalArgumentException.class)
                 .hasMessageContaining("[3, 4]");
-        assertThatThrownBy(() -> q.dequantize(q.codes(Tensor.zeros(2, 3)), Tensor.zeros(3, 3).shape()))
+        assertThatThrownBy(() -> q.dequantize(
+                        q.codes(Tensor.zeros(2, 3)), Tensor.zeros(3, 3).shape()))
                 .isInstanceOf(IllegalArgumentException.class);
         assertThatThrownBy(() -> UniformQuantizer.of(2, Tensor.zeros(3), Tensor.zeros(2)))
                 .isInstanceOf(IllegalArgumentException.class);

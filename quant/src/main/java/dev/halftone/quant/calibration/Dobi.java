@@ -54,12 +54,11 @@ public record Dobi(Variant variant, int candidates) implements Calibrator {
     public UniformGrid calibrate(Distribution values, int bits, Tails tails) {
         float min = values.min();
         float max = values.max();
-        Tails moving =
-                switch (variant) {
-                    case PAPER -> tails;
-                    case RELEASED -> Tails.BOTH;
-                    case AUTO -> Tails.of(min, max);
-                };
+        Tails moving = switch (variant) {
+            case PAPER -> tails;
+            case RELEASED -> Tails.BOTH;
+            case AUTO -> Tails.of(min, max);
+        };
         return Sweep.argmin(bits, candidates, i -> bounds(min, max, moving, i), values::squaredError);
     }
 

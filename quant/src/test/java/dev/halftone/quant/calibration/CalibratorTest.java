@@ -93,7 +93,9 @@ final class CalibratorTest {
                 assertThat(grid.upper()).isLessThanOrEqualTo(samples.max());
                 if (!calibrator.equals(new Dobi(Dobi.Variant.RELEASED))) {
                     // A histogram knows a percentile to within a bin, the minimum exactly.
-                    double known = calibrator instanceof Percentile ? samples.histogram().binWidth() : 0;
+                    double known = calibrator instanceof Percentile
+                            ? samples.histogram().binWidth()
+                            : 0;
                     assertThat((double) grid.lower())
                             .as("one-sided data keeps its minimum")
                             .isLessThanOrEqualTo(known);
@@ -105,7 +107,8 @@ final class CalibratorTest {
     @Test
     void minMaxIsTheRange() {
         UniformGrid grid = new MinMax().calibrate(gauss(1000), 3, Tails.BOTH);
-        assertThat(grid).isEqualTo(new UniformGrid(3, gauss(1000).min(), gauss(1000).max()));
+        assertThat(grid)
+                .isEqualTo(new UniformGrid(3, gauss(1000).min(), gauss(1000).max()));
     }
 
     @Test
@@ -123,7 +126,8 @@ final class CalibratorTest {
     void percentilesOfMostlyZerosFallBackToTheRange() {
         Tensor x = Tensor.zeros(1000);
         x.set(3, 17);
-        assertThat(new Percentile(1).calibrate(Samples.of("x", x), 2, Tails.UPPER)).isEqualTo(new UniformGrid(2, 0, 3));
+        assertThat(new Percentile(1).calibrate(Samples.of("x", x), 2, Tails.UPPER))
+                .isEqualTo(new UniformGrid(2, 0, 3));
     }
 
     /** Optimal clipping of a standard Gaussian for uniform quantizers (Max 1960): +-1.493 at 2 bits (midpoint levels). */
@@ -149,7 +153,9 @@ final class CalibratorTest {
                     assertThat(best).as("%s %d bits", calibrator.id(), bits).isLessThanOrEqualTo(whole);
                     double byHistogram =
                             samples.squaredError(calibrator.calibrate(samples.histogram(), bits, Tails.BOTH));
-                    assertThat(byHistogram).as("%s %d bits", calibrator.id(), bits).isLessThanOrEqualTo(best * 1.02);
+                    assertThat(byHistogram)
+                            .as("%s %d bits", calibrator.id(), bits)
+                            .isLessThanOrEqualTo(best * 1.02);
                 }
             }
         }

@@ -109,13 +109,14 @@ final class HistogramTest {
             UniformGrid grid = new UniformGrid(bits, lower, samples.max() - (float) random.nextDouble(0, 0.4) * width);
             double exact = samples.squaredError(grid);
             double excess = histogram.squaredError(grid) - exact;
-            // Float32 rounds the codes' levels and boundaries: FAR values have a spacing that is not small against a step.
+            // Float32 rounds the codes' levels and boundaries: FAR values have a spacing that is not small against a
+            // step.
             double rounding = 1e-6 * exact + 50_000.0 * grid.scale() * Math.ulp(samples.max());
             assertThat(excess).as("seed %x, trial %d, %s", SEED, trial, grid).isGreaterThanOrEqualTo(-rounding);
             assertThat(excess)
                     .as("seed %x, trial %d, %s", SEED, trial, grid)
-                    .isLessThanOrEqualTo(2 * grid.scale() * histogram.binWidth() * straddling(histogram, grid)
-                            + rounding);
+                    .isLessThanOrEqualTo(
+                            2 * grid.scale() * histogram.binWidth() * straddling(histogram, grid) + rounding);
             if (kind != Kind.FAR) {
                 assertThat(excess).isLessThanOrEqualTo((bits <= 4 ? 1e-4 : 2e-2) * exact);
             }
@@ -188,7 +189,9 @@ final class HistogramTest {
                 .hasMessage("body.0 input has a value that is not finite (NaN)");
         assertThat(h.count()).isZero();
         h.add(Tensor.zeros(0, 3));
-        assertThatThrownBy(h::min).isInstanceOf(IllegalStateException.class).hasMessageContaining("body.0 input has no values");
+        assertThatThrownBy(h::min)
+                .isInstanceOf(IllegalStateException.class)
+                .hasMessageContaining("body.0 input has no values");
         Tensor weight = Tensor.zeros(2, 3);
         weight.set(Float.POSITIVE_INFINITY, 1, 2);
         assertThatThrownBy(() -> Samples.ofChannel("weight", weight, 2)).hasMessageContaining("weight channel 2");
