@@ -7,37 +7,59 @@ import dev.halftone.tensor.Tensor;
 public final class Pixels {
     private Pixels() {}
 
-    /** Returns a copy with every value clamped to 0..255 and rounded to a whole number, half to even; NaN becomes 0. */
+    /**
+     * Returns a copy with every value clamped to 0..255 and rounded to a whole number, half to even.
+     *
+     * @throws IllegalArgumentException if a value is NaN, which no picture shows
+     */
     public static Tensor toUint8(Tensor image) {
-        Tensor rounded = image.copy();
-        float[] v = rounded.array();
-        for (int i = 0; i < v.length; i++) {
-            v[i] = Float.isNaN(v[i]) ? 0 : (float) Math.rint(Math.clamp(v[i], 0f, 255f));
+        Tensor rounded = Tensor.zeros(image.shape());
+        float[] to = rounded.array();
+        for (int i = 0; i < to.length; i++) {
+            to[i] = uint8(image.array()[image.offset() + i]);
         }
         return rounded;
     }
 
-    /** Returns a copy of a rectangle. */
+    /** Returns {@code value} clamped to 0..255 and rounded, half to even. */
+    static int uint8(float value) {
+        if (Float.isNaN(value)) {
+            throw new IllegalArgumentException("an image has the value NaN");
+        }
+        return (int) Math.rint(Math.clamp(value, 0f, 255f));
+    }
+
+    /**
+     * Returns a copy of a rectangle.
+     *
+     * @throws IllegalArgumentException if it is not inside the image
+     */
     public static Tensor crop(Tensor image, int top, int left, int height, int width) {
-        if (top < 0 || left < 0 || height < 0 || width < 0 || top + height > image.dim(0) || left + width > image.dim(1)) {
-            throw new IllegalArgumentException(
-                    "no " + height + "x" + width + " at (" + top + ", " + left + ") in an image " + image.shape());
+        if (image.shape().rank() != 3
+                || top < 0
+                || left < 0
+                || height < 0
+                || width < 0
+                || top > image.dim(0) - height
+                || left > image.dim(1) - width) {
+            throw new IllegalArgumentException("no " + height + "x" + width + " pixels at (" + top + ", " + left
+                    + ") in an image " + image.shape());
         }
         int channels = image.dim(2);
         Tensor out = Tensor.zeros(height, width, channels);
         for (int y = 0; y < height; y++) {
-            System.arraycopy(
-                    image.array(),
-                    image.offset() + ((top + y) * image.dim(1) + left) * channels,
-                    out.array(),
-                    y * width * channels,
-                    width * channels);
+            int from = image.offset() + ((top + y) * image.dim(1) + left) * channels;
+            System.arraycopy(image.array(), from, out.array(), y * width * channels, width * channels);
         }
         return out;
     }
 
-    /** Returns the image cropped at the bottom and right to multiples of {@code scale}. */
+    /** Returns the image cropped at the bottom and at the right to multiples of {@code scale}. */
     public static Tensor modCrop(Tensor image, int scale) {
+        if (image.shape().rank() != 3 || scale < 1 || image.dim(0) < scale || image.dim(1) < scale) {
+            throw new IllegalArgumentException(
+                    "an image " + image.shape() + " has no multiple of " + scale + " pixels");
+        }
         return crop(image, 0, 0, image.dim(0) / scale * scale, image.dim(1) / scale * scale);
     }
 }

@@ -7,16 +7,20 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.halftone.models.procedural.ProceduralImages;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.io.InvalidFileException;
+import java.awt.image.BufferedImage;
+import java.awt.image.IndexColorModel;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
-import java.util.SplittableRandom;
+import java.util.Locale;
+import java.util.Objects;
 import java.util.stream.Stream;
+import javax.imageio.ImageIO;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class ImageFilesTest {
@@ -26,21 +30,108 @@ class ImageFilesTest {
     Path folder;
 
     @ParameterizedTest
-    @ValueSource(strings = {"png", "bmp"})
-    void losslessFormatsRoundTrip(String format) throws Exception {
-        Path file = folder.resolve("a." + format);
+    @ValueSource(strings = {"a.png", "a.bmp", "A.PNG", "a.b.Bmp"})
+    void losslessFormatsComeBack(String name) throws Exception {
+        Path file = folder.resolve(name);
         ImageFiles.write(file, IMAGE);
-        assertThat(ImageFiles.read(file).rgb().toArray()).isEqualTo(IMAGE.toArray());
+        DecodedImage image = ImageFiles.read(file);
+        assertThat(image.rgb().shape()).isEqualTo(IMAGE.shape());
+        assertThat(image.rgb().toArray()).isEqualTo(IMAGE.toArray());
+        assertThat(image.alpha()).isNull();
     }
 
     @Test
-    void jpegIsClose() throws Exception {
-        Path file = folder.resolve("a.jpg");
-        Tensor smooth = Tensor.zeros(40, 40, 3).fill(100);
-        ImageFiles.write(file, smooth);
-        for (float v : ImageFiles.read(file).rgb().toArray()) {
-            assertThat(v).isBetween(98f, 102f);
+    void transparencyComesBack() throws Exception {
+        Tensor alpha = Tensor.zeros(23, 31, 1);
+        for (int i = 0; i < alpha.size(); i++) {
+            alpha.array()[i] = i % 256;
         }
+        Path file = folder.resolve("a.png");
+        ImageFiles.write(file, IMAGE, alpha);
+        DecodedImage image = ImageFiles.read(file);
+        assertThat(image.rgb().toArray()).isEqualTo(IMAGE.toArray());
+        assertThat(Objects.requireNonNull(image.alpha()).toArray()).isEqualTo(alpha.toArray());
+        assertThatThrownBy(() -> ImageFiles.write(folder.resolve("a.jpg"), IMAGE, alpha))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContaining("a.jpg");
+        assertThat(ImageFiles.holdsAlpha(file)).isTrue();
+        assertThat(ImageFiles.holdsAlpha(folder.resolve("a.bmp"))).isFalse();
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"a.jpg", "a.JPEG"})
+    void jpegIsClose(String name) throws Exception {
+        Path file = folder.resolve(name);
+        Tensor smooth = Tensor.zeros(40, 48, 3);
+        for (int i = 0; i < smooth.size(); i++) {
+            smooth.array()[i] = 40 + i / 3 % 48 + 30 * (i % 3);
+        }
+        ImageFiles.write(file, smooth);
+        float[] read = ImageFiles.read(file).rgb().toArray();
+        for (int i = 0; i < read.length; i++) {
+            assertThat(read[i]).isBetween(smooth.array()[i] - 4, smooth.array()[i] + 4);
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"jpg, 3", "bmp, 0"})
+    void greyFilesGiveEqualChannels(String format, int tolerance) throws Exception {
+        BufferedImage grey = new BufferedImage(64, 16, BufferedImage.TYPE_BYTE_GRAY);
+        for (int x = 0; x < 64; x++) {
+            for (int y = 0; y < 16; y++) {
+                grey.getRaster().setSample(x, y, 0, 4 * x);
+            }
+        }
+        Tensor rgb = ImageFiles.read(write(grey, format)).rgb();
+        for (int x = 0; x < 64; x++) {
+            assertThat(rgb.get(5, x, 0)).isBetween(4f * x - tolerance, 4f * x + tolerance);
+            assertThat(rgb.get(5, x, 1)).isEqualTo(rgb.get(5, x, 0));
+            assertThat(rgb.get(5, x, 2)).isEqualTo(rgb.get(5, x, 0));
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 4, 8})
+    void bmpPalettesAreLookedUp(int bits) throws Exception {
+        byte[] red = new byte[1 << bits];
+        byte[] green = new byte[1 << bits];
+        byte[] blue = new byte[1 << bits];
+        for (int i = 0; i < red.length; i++) {
+            red[i] = (byte) (i * 37);
+            green[i] = (byte) (255 - i);
+            blue[i] = (byte) (i * 91 + 5);
+        }
+        IndexColorModel palette = new IndexColorModel(bits, red.length, red, green, blue);
+        BufferedImage image = new BufferedImage(
+                19, 3, bits == 8 ? BufferedImage.TYPE_BYTE_INDEXED : BufferedImage.TYPE_BYTE_BINARY, palette);
+        for (int x = 0; x < 19; x++) {
+            for (int y = 0; y < 3; y++) {
+                image.getRaster().setSample(x, y, 0, (x * 5 + y) % red.length);
+            }
+        }
+        Tensor rgb = ImageFiles.read(write(image, "bmp")).rgb();
+        for (int x = 0; x < 19; x++) {
+            for (int y = 0; y < 3; y++) {
+                int index = (x * 5 + y) % red.length;
+                assertThat(rgb.get(y, x, 0)).isEqualTo(red[index] & 0xFF);
+                assertThat(rgb.get(y, x, 1)).isEqualTo(green[index] & 0xFF);
+                assertThat(rgb.get(y, x, 2)).isEqualTo(blue[index] & 0xFF);
+            }
+        }
+    }
+
+    private Path write(BufferedImage image, String format) throws IOException {
+        Path file = folder.resolve("written." + format);
+        assertThat(ImageIO.write(image, format, file.toFile())).isTrue();
+        return file;
+    }
+
+    @Test
+    void theContentCountsNotTheName() throws Exception {
+        Path png = folder.resolve("a.png");
+        ImageFiles.write(png, IMAGE);
+        Path misnamed = Files.move(png, folder.resolve("a.jpg"));
+        assertThat(ImageFiles.read(misnamed).rgb().toArray()).isEqualTo(IMAGE.toArray());
     }
 
     @Test
@@ -49,50 +140,74 @@ class ImageFilesTest {
         assertThatThrownBy(() -> ImageFiles.read(text))
                 .isInstanceOf(InvalidFileException.class)
                 .hasMessage(text + " is not a PNG, JPEG or BMP image");
-        assertThatThrownBy(() -> ImageFiles.read(folder.resolve("none.png")))
+        Path empty = Files.write(folder.resolve("empty.png"), new byte[0]);
+        assertThatThrownBy(() -> ImageFiles.read(empty))
                 .isInstanceOf(InvalidFileException.class)
-                .hasMessageEndingWith("does not exist");
-        assertThatThrownBy(() -> ImageFiles.read(folder)).isInstanceOf(InvalidFileException.class);
-        assertThatThrownBy(() -> ImageFiles.write(folder.resolve("a.webp"), IMAGE))
-                .isInstanceOf(IllegalArgumentException.class);
+                .hasMessage(empty + " is not a PNG, JPEG or BMP image");
+        Path gif = write(new BufferedImage(4, 4, BufferedImage.TYPE_BYTE_BINARY), "gif");
+        assertThatThrownBy(() -> ImageFiles.read(gif))
+                .isInstanceOf(InvalidFileException.class)
+                .hasMessage(gif + " is not a PNG, JPEG or BMP image");
+        Path none = folder.resolve("none.png");
+        assertThatThrownBy(() -> ImageFiles.read(none))
+                .isInstanceOf(InvalidFileException.class)
+                .hasMessage(none + " does not exist");
+        assertThatThrownBy(() -> ImageFiles.read(folder))
+                .isInstanceOf(InvalidFileException.class)
+                .hasMessage(folder + " is a folder, not an image");
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "png, 0.02",
+        "png, 0.5",
+        "png, 0.99",
+        "jpg, 0.02",
+        "jpg, 0.8",
+        "jpg, 0.99",
+        "bmp, 0.02",
+        "bmp, 0.5",
+        "bmp, 0.99"
+    })
+    void refusesWhatIsCutOff(String format, double share) throws Exception {
+        Path file = folder.resolve("a." + format);
+        ImageFiles.write(file, IMAGE);
+        byte[] bytes = Files.readAllBytes(file);
+        Files.write(file, Arrays.copyOf(bytes, (int) (bytes.length * share)));
+        String name = format.equals("jpg") ? "JPEG" : format.toUpperCase(Locale.ROOT);
+        assertThatThrownBy(() -> ImageFiles.read(file))
+                .isInstanceOf(InvalidFileException.class)
+                .hasMessageStartingWith(file + " cannot be decoded as a " + name + " image: ");
+    }
+
+    @Test
+    void anUnknownFormatIsNotWritten() {
+        for (String name : new String[] {"a.webp", "a", "png", "a.png.", ".."}) {
+            Path file = folder.resolve(name);
+            assertThat(ImageFiles.isImage(file)).isFalse();
+            assertThatThrownBy(() -> ImageFiles.write(file, IMAGE))
+                    .isInstanceOf(IllegalArgumentException.class)
+                    .hasMessage(file + " must end with .png, .jpg, .jpeg or .bmp");
+        }
     }
 
     @Test
     void aFailedWriteLeavesNothing() throws Exception {
-        Path target = Files.createDirectory(folder.resolve("taken.png"));
-        assertThatThrownBy(() -> ImageFiles.write(target, IMAGE)).isInstanceOf(IOException.class);
+        Path taken = Files.createDirectory(folder.resolve("taken.png"));
+        assertThatThrownBy(() -> ImageFiles.write(taken, IMAGE))
+                .isInstanceOf(IOException.class)
+                .hasMessageContaining("it is a folder");
         assertThatThrownBy(() -> ImageFiles.write(folder.resolve("missing/a.png"), IMAGE))
                 .isInstanceOf(IOException.class)
                 .hasMessageContaining("does not exist");
+        // Fails in the middle of the encoder: no JPEG has so many columns.
+        Path wide = Files.writeString(folder.resolve("wide.jpg"), "as it was");
+        assertThatThrownBy(() -> ImageFiles.write(wide, Tensor.zeros(1, 70_000, 3)))
+                .isInstanceOf(IOException.class)
+                .hasMessageStartingWith(wide + " cannot be written: ");
+        assertThat(wide).hasContent("as it was");
         try (Stream<Path> left = Files.list(folder)) {
-            assertThat(left).containsExactly(target);
+            assertThat(left).containsExactlyInAnyOrder(taken, wide);
         }
-    }
-
-    @ParameterizedTest
-    @ValueSource(strings = {"png", "bmp", "jpg"})
-    @Timeout(120)
-    void damagedFilesAreRefusedOrRead(String format) throws Exception {
-        long seed = 4711;
-        SplittableRandom random = new SplittableRandom(seed);
-        Path file = folder.resolve("a." + format);
-        ImageFiles.write(file, IMAGE);
-        byte[] good = Files.readAllBytes(file);
-        int refused = 0;
-        for (int i = 0; i < 400; i++) {
-            byte[] bytes = good.clone();
-            for (int k = random.nextInt(1, 8); k > 0; k--) {
-                bytes[random.nextInt(random.nextBoolean() ? Math.min(64, bytes.length) : bytes.length)] =
-                        (byte) random.nextInt(256);
-            }
-            Files.write(file, random.nextInt(4) == 0 ? Arrays.copyOf(bytes, random.nextInt(bytes.length)) : bytes);
-            try {
-                ImageFiles.read(file);
-            } catch (InvalidFileException e) {
-                refused++;
-                assertThat(e.getMessage()).as("seed %d, mutant %d", seed, i).startsWith(file.toString());
-            }
-        }
-        assertThat(refused).isPositive();
     }
 }
