@@ -98,14 +98,17 @@ class TrainingTest {
             for (int i = 0; i < DATA.batch(); i++) {
                 Tensor low = batch.input().slice(i);
                 Tensor reduced = Bicubic.resizeUint8(compute, batch.target().slice(i), 0.5);
-                // Away from the patch's border the reduction of the target is the input, up to rounding under a transposition.
+                // Away from the patch's border the reduction of the target is the input, up to the rounding and clipping between
+                // the two passes of the reduction, which come in the other order under a transposition.
+                double difference = 0;
                 for (int y = 3; y < 9; y++) {
                     for (int x = 3; x < 9; x++) {
                         for (int c = 0; c < 3; c++) {
-                            assertThat(Math.abs(low.get(y, x, c) - reduced.get(y, x, c))).isLessThanOrEqualTo(2f);
+                            difference += Math.abs(low.get(y, x, c) - reduced.get(y, x, c)) / 108;
                         }
                     }
                 }
+                assertThat(difference).isLessThan(0.6);
             }
         }
     }
