@@ -83,15 +83,18 @@ public final class ImageFiles {
             }
         } catch (InvalidFileException e) {
             throw e;
-        } catch (IOException | RuntimeException e) {
+        } catch (IOException | RuntimeException | OutOfMemoryError e) {
             // On damaged files the JDK's decoders throw many kinds of runtime exceptions.
-            throw new InvalidFileException(file, "cannot be decoded as a " + format + ": " + reason(e), e);
-        } catch (OutOfMemoryError e) {
-            // Thrown by one large array, which nothing else waits for.
+            Throwable cause = e;
+            while (cause.getCause() != null) {
+                cause = cause.getCause();
+            }
             throw new InvalidFileException(
                     file,
-                    "needs more memory than this JVM may use, "
-                            + (Runtime.getRuntime().maxMemory() >> 20) + " MB",
+                    cause instanceof OutOfMemoryError
+                            ? "needs more memory than this JVM may use, "
+                                    + (Runtime.getRuntime().maxMemory() >> 20) + " MB"
+                            : "cannot be decoded as a " + format + ": " + reason(cause),
                     e);
         }
     }
@@ -173,11 +176,7 @@ public final class ImageFiles {
                 || (warning.startsWith("Corrupt JPEG data") && !warning.contains("extraneous bytes"));
     }
 
-    private static String reason(Exception e) {
-        Throwable cause = e;
-        while (cause.getCause() != null) {
-            cause = cause.getCause();
-        }
+    private static String reason(Throwable cause) {
         String message = cause.getMessage();
         if (message == null || message.isBlank()) {
             return cause instanceof EOFException
