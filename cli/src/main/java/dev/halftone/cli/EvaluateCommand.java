@@ -29,7 +29,8 @@ final class EvaluateCommand implements Callable<Integer> {
     @Option(
             names = "--images",
             paramLabel = "DIR",
-            description = "High-resolution images (default: the project's own); the low-resolution ones are made by bicubic reduction.")
+            description =
+                    "High-resolution images (default: the project's own); the low-resolution ones are made by bicubic reduction.")
     private @Nullable Path images;
 
     @Option(names = "--lr", paramLabel = "DIR", description = "Low-resolution images instead, named alike or NAMExS.")

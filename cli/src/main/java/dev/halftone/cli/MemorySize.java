@@ -29,8 +29,9 @@ record MemorySize(long megabytes) {
     /** Refuses to go on in a JVM that would not keep within the size. */
     void requireEnforced() {
         if (Runtime.getRuntime().maxMemory() > megabytes << 20) {
-            throw new UsageException("--memory works through the launcher only (mvn exec:java); start this java with -Xmx"
-                    + Math.max(1, megabytes * 3 / 4) + "m instead");
+            throw new UsageException(
+                    "--memory works through the launcher only (mvn exec:java); start this java with -Xmx"
+                            + Math.max(1, megabytes * 3 / 4) + "m instead");
         }
     }
 }

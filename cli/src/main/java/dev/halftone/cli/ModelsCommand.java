@@ -28,7 +28,8 @@ final class ModelsCommand implements Callable<Integer> {
                                             .entries())
                                     .toList()));
         } else {
-            Zoo.entries().forEach(entry -> console.print("%-16s x%d  %s", entry.name(), entry.scale(), entry.description()));
+            Zoo.entries()
+                    .forEach(entry -> console.print("%-16s x%d  %s", entry.name(), entry.scale(), entry.description()));
         }
         return ExitCode.OK;
     }

@@ -53,7 +53,10 @@ final class QuantizeCommand implements Callable<Integer> {
             description = "1bit to 8bit, or of weights and activations, like w2a4.")
     private Bits bits = new Bits(2, 2);
 
-    @Option(names = "--recipe", paramLabel = "ID", description = "The algorithm (see: recipes; default: ${DEFAULT-VALUE}).")
+    @Option(
+            names = "--recipe",
+            paramLabel = "ID",
+            description = "The algorithm (see: recipes; default: ${DEFAULT-VALUE}).")
     private String recipe = Recipes.all().getFirst().id();
 
     @Option(
@@ -113,10 +116,7 @@ final class QuantizeCommand implements Callable<Integer> {
 
             long start = System.nanoTime();
             Quantization run = new Quantization(
-                    compute,
-                    low.module(),
-                    new Quantization.Options(bits.weight(), bits.activation(), layers),
-                    patches);
+                    compute, low.module(), new Quantization.Options(bits.weight(), bits.activation(), layers), patches);
             algorithm.apply(run);
             List<LayerReport> reports = run.pack();
             double seconds = (System.nanoTime() - start) * 1e-9;
@@ -139,7 +139,8 @@ final class QuantizeCommand implements Callable<Integer> {
 
     private List<Tensor> calibrationPatches(Compute compute, int scale) throws IOException {
         List<ImageSource> sources = Images.forCalibration(calibration);
-        PatchSampler sampler = PatchSampler.open(compute, sources, new PatchSampler.Options(scale, PATCH, BATCH, 0, seed));
+        PatchSampler sampler =
+                PatchSampler.open(compute, sources, new PatchSampler.Options(scale, PATCH, BATCH, 0, seed));
         if (sampler.photographs() == 0) {
             throw new InvalidFileException(
                     calibration == null ? Path.of("calibration") : calibration,

@@ -91,11 +91,14 @@ record QuantizeReport(
                 .mapToDouble(p -> 1e-6 * p.high().dim(0) * p.high().dim(1))
                 .sum();
         Kernels kernels = KernelProvider.kernels();
-        console.print("%s x%d, %s by %s (scope %s), measured on %d images (%s)", model, full.scale(), bits, recipe, scope, pairs.size(),
-                Evaluation.protocol(full.scale()));
+        console.print(
+                "%s x%d, %s by %s (scope %s), measured on %d images (%s)",
+                model, full.scale(), bits, recipe, scope, pairs.size(), Evaluation.protocol(full.scale()));
         console.print("");
         console.print("          %10s  %6s  %11s  %12s", "PSNR", "SSIM", "size", "speed");
-        console.print("bicubic   %7.2f dB  %6.4f", bicubic.mean().psnr(), bicubic.mean().ssim());
+        console.print(
+                "bicubic   %7.2f dB  %6.4f",
+                bicubic.mean().psnr(), bicubic.mean().ssim());
         row(console, "fp32", before, fullBytes(), megapixels);
         row(console, bits.toString(), after, Files.size(file), megapixels);
         console.print("");

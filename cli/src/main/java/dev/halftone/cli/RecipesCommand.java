@@ -29,8 +29,14 @@ final class RecipesCommand implements Callable<Integer> {
                     .distinct()
                     .toList();
             console.print(Json.ofCommand("recipes")
-                    .put("recipes", Recipes.all().stream().map(RecipesCommand::json).toList())
-                    .put("passes", passes.stream().map(id -> new Json().put("id", id).entries()).toList()));
+                    .put(
+                            "recipes",
+                            Recipes.all().stream().map(RecipesCommand::json).toList())
+                    .put(
+                            "passes",
+                            passes.stream()
+                                    .map(id -> new Json().put("id", id).entries())
+                                    .toList()));
         } else {
             for (Recipe recipe : Recipes.all()) {
                 console.print("%-16s %s", recipe.id(), recipe.summary());

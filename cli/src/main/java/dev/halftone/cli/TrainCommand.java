@@ -29,7 +29,8 @@ import picocli.CommandLine.Parameters;
 /** Trains a network. */
 @Command(
         name = "train",
-        description = "Train a model on photographs and procedural images; goes on after an interruption with --resume.")
+        description =
+                "Train a model on photographs and procedural images; goes on after an interruption with --resume.")
 final class TrainCommand implements Callable<Integer> {
     private static final String EDSR = "edsr";
 
@@ -95,7 +96,8 @@ final class TrainCommand implements Callable<Integer> {
     @Option(
             names = {"-o", "--output"},
             paramLabel = "FILE",
-            description = "The trained weights (default: MODEL-xS.safetensors here); FILE.checkpoint is beside it meanwhile.")
+            description =
+                    "The trained weights (default: MODEL-xS.safetensors here); FILE.checkpoint is beside it meanwhile.")
     private @Nullable Path output;
 
     @Option(names = "--resume", description = "Go on from the checkpoint of an interrupted run with the same options.")
@@ -135,7 +137,9 @@ final class TrainCommand implements Callable<Integer> {
             }
             double seconds = (System.nanoTime() - start) * 1e-9;
             Training.export(
-                    network, Map.of("model", model, "steps", Long.toString(steps), "seed", Long.toString(seed)), target);
+                    network,
+                    Map.of("model", model, "steps", Long.toString(steps), "seed", Long.toString(seed)),
+                    target);
             Evaluation result = EvaluateCommand.run(console, compute, network, pairs, "evaluate");
             print(network, bicubic, result, seconds, target);
         }
@@ -212,13 +216,25 @@ final class TrainCommand implements Callable<Integer> {
                     .put("model", model)
                     .put("scale", network.scale())
                     .put("steps", steps)
-                    .put("psnr", new Json().put("bicubic", bicubic.mean().psnr()).put("fp32", result.mean().psnr()))
-                    .put("ssim", new Json().put("bicubic", bicubic.mean().ssim()).put("fp32", result.mean().ssim()))
+                    .put(
+                            "psnr",
+                            new Json()
+                                    .put("bicubic", bicubic.mean().psnr())
+                                    .put("fp32", result.mean().psnr()))
+                    .put(
+                            "ssim",
+                            new Json()
+                                    .put("bicubic", bicubic.mean().ssim())
+                                    .put("fp32", result.mean().ssim()))
                     .put("seconds", seconds)
                     .put("output", target.toString()));
         } else {
-            console.print("%-8s %7.3f dB  %.4f", "bicubic", bicubic.mean().psnr(), bicubic.mean().ssim());
-            console.print("%-8s %7.3f dB  %.4f", model, result.mean().psnr(), result.mean().ssim());
+            console.print(
+                    "%-8s %7.3f dB  %.4f",
+                    "bicubic", bicubic.mean().psnr(), bicubic.mean().ssim());
+            console.print(
+                    "%-8s %7.3f dB  %.4f",
+                    model, result.mean().psnr(), result.mean().ssim());
             console.print("%d steps, %.0f s; saved to %s", steps, seconds, target);
         }
     }

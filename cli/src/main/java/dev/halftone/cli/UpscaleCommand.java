@@ -98,7 +98,8 @@ final class UpscaleCommand implements Callable<Integer> {
                         .put("height", height)
                         .put("seconds", seconds));
             } else {
-                console.print("%s: %d x %d, x%d by %s in %.2f s", output, width, height, network.scale(), model, seconds);
+                console.print(
+                        "%s: %d x %d, x%d by %s in %.2f s", output, width, height, network.scale(), model, seconds);
             }
         }
         return ExitCode.OK;

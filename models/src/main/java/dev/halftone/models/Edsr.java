@@ -43,8 +43,7 @@ public final class Edsr extends Module implements SuperResolutionNetwork {
         head = child("head.0", new Conv2d(3, f, 3));
         for (int i = 0; i < config.blocks(); i++) {
             body.add(child(
-                    "body." + i,
-                    new ResidualBlock(new Conv2d(f, f, 3), new Conv2d(f, f, 3), config.residualScale())));
+                    "body." + i, new ResidualBlock(new Conv2d(f, f, 3), new Conv2d(f, f, 3), config.residualScale())));
         }
         bodyEnd = child("body." + config.blocks(), new Conv2d(f, f, 3));
         // x4 is x2 twice; the shuffles between the convolutions have no parameters, so the convolutions are 0 and 2.
@@ -129,7 +128,8 @@ public final class Edsr extends Module implements SuperResolutionNetwork {
 
     @Override
     public int receptiveRadius() {
-        // One pixel for each 3x3 convolution; the convolutions after a shuffle reach less far in low-resolution pixels, rounded up.
+        // One pixel for each 3x3 convolution; the convolutions after a shuffle reach less far in low-resolution pixels,
+        // rounded up.
         return 1 + 2 * config.blocks() + 1 + upsampler.size() + 1;
     }
 

@@ -25,8 +25,8 @@ public record EdsrConfig(int blocks, int features, int scale, float residualScal
     /** Checks the ranges. */
     public EdsrConfig {
         if (blocks < 1 || blocks > MAX || features < 1 || features > MAX || scale < 2 || scale > 4) {
-            throw new IllegalArgumentException(
-                    "EDSR has 1 to 1024 blocks and features and scale 2, 3 or 4, not " + blocks + ", " + features + ", " + scale);
+            throw new IllegalArgumentException("EDSR has 1 to 1024 blocks and features and scale 2, 3 or 4, not "
+                    + blocks + ", " + features + ", " + scale);
         }
     }
 
@@ -56,7 +56,9 @@ public record EdsrConfig(int blocks, int features, int scale, float residualScal
         int scale = tensors.containsKey("tail.0.2.weight") ? 4 : factor == 4 ? 2 : factor == 9 ? 3 : 0;
         if (blocks == 0 || features == 0 || scale == 0) {
             throw new InvalidFileException(
-                    source, "has EDSR's key names, but tail.0.0.weight " + up + " with head.0.weight " + head + " is no known upsampler");
+                    source,
+                    "has EDSR's key names, but tail.0.0.weight " + up + " with head.0.weight " + head
+                            + " is no known upsampler");
         }
         float residualScale = blocks == 32 && features == 256 ? 0.1f : 1;
         String stated = metadata.get("residual_scale");
@@ -90,10 +92,12 @@ public record EdsrConfig(int blocks, int features, int scale, float residualScal
         }
     }
 
-    private static Shape shape(Map<String, StoredTensor> tensors, String name, Path source) throws InvalidFileException {
+    private static Shape shape(Map<String, StoredTensor> tensors, String name, Path source)
+            throws InvalidFileException {
         StoredTensor t = tensors.get(name);
         if (t == null || t.shape().rank() != 4) {
-            throw new InvalidFileException(source, "has no 4-dimensional " + name + ", so it is not an EDSR checkpoint");
+            throw new InvalidFileException(
+                    source, "has no 4-dimensional " + name + ", so it is not an EDSR checkpoint");
         }
         return t.shape();
     }

@@ -71,17 +71,22 @@ public record Evaluation(List<Score> images, Score mean, double seconds) {
             ImageSource match = low.getOrDefault(source.name(), low.get(source.name() + "x" + scale));
             if (match == null) {
                 throw new InvalidFileException(
-                        lowFolder, "has no low-resolution image named " + source.name() + " or " + source.name() + "x" + scale);
+                        lowFolder,
+                        "has no low-resolution image named " + source.name() + " or " + source.name() + "x" + scale);
             }
             Tensor small = match.read();
             Tensor large = source.read();
             int height = small.dim(0) * scale;
             int width = small.dim(1) * scale;
-            if (large.dim(0) < height || large.dim(1) < width || large.dim(0) >= height + scale || large.dim(1) >= width + scale) {
+            if (large.dim(0) < height
+                    || large.dim(1) < width
+                    || large.dim(0) >= height + scale
+                    || large.dim(1) >= width + scale) {
                 throw new InvalidFileException(
                         lowFolder,
-                        "has " + match.name() + " with " + small.dim(1) + "x" + small.dim(0) + " pixels, which is not 1/" + scale
-                                + " of " + source.name() + "'s " + large.dim(1) + "x" + large.dim(0));
+                        "has " + match.name() + " with " + small.dim(1) + "x" + small.dim(0)
+                                + " pixels, which is not 1/" + scale + " of " + source.name() + "'s " + large.dim(1)
+                                + "x" + large.dim(0));
             }
             pairs.add(new Pair(source.name(), small, Pixels.crop(large, 0, 0, height, width)));
         }
@@ -105,7 +110,9 @@ public record Evaluation(List<Score> images, Score mean, double seconds) {
             nanos += System.nanoTime() - start;
             Tensor rounded = Pixels.toUint8(result);
             Score score = new Score(
-                    pair.name(), Metrics.psnrY(rounded, pair.high(), scale), Metrics.ssimY(rounded, pair.high(), scale));
+                    pair.name(),
+                    Metrics.psnrY(rounded, pair.high(), scale),
+                    Metrics.ssimY(rounded, pair.high(), scale));
             scores.add(score);
             psnr += score.psnr();
             ssim += score.ssim();

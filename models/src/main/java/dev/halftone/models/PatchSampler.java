@@ -60,7 +60,8 @@ public final class PatchSampler implements Batches {
      *
      * @throws IOException if one cannot be read
      */
-    public static PatchSampler open(Compute compute, List<ImageSource> photographs, Options options) throws IOException {
+    public static PatchSampler open(Compute compute, List<ImageSource> photographs, Options options)
+            throws IOException {
         List<Pair> pairs = new ArrayList<>();
         for (ImageSource source : photographs) {
             Pair pair = pair(compute, source.read(), options.scale());

@@ -54,7 +54,8 @@ public record Tiler(int tile, int halo, int scale) {
         for (int i = 0; i < rows * columns; i++) {
             int y = i / columns * tile;
             int x = i % columns * tile;
-            // Windows are moved inside the image rather than cut at its border, so that all have one shape (and one plan).
+            // Windows are moved inside the image rather than cut at its border, so that all have one shape (and one
+            // plan).
             int top = Math.clamp(y - halo, 0, height - windowHeight);
             int left = Math.clamp(x - halo, 0, width - windowWidth);
             copy(image, top, left, window, 0, 0, windowHeight, windowWidth);
@@ -80,8 +81,7 @@ public record Tiler(int tile, int halo, int scale) {
     }
 
     /** Copies a {@code height x width} rectangle between {@code [.., H, W, C]} tensors. */
-    private static void copy(
-            Tensor from, int fromY, int fromX, Tensor to, int toY, int toX, int height, int width) {
+    private static void copy(Tensor from, int fromY, int fromX, Tensor to, int toY, int toX, int height, int width) {
         int channels = from.dim(-1);
         for (int y = 0; y < height; y++) {
             System.arraycopy(

@@ -61,7 +61,12 @@ public final class Training {
         this.options = options;
         this.schedule = new CosineSchedule(options.learningRate(), options.steps(), options.warmUp());
         this.trainer = new Trainer(
-                compute, network.module(), sampler, Value::l1Loss, schedule, new Adam(network.module().parameters()));
+                compute,
+                network.module(),
+                sampler,
+                Value::l1Loss,
+                schedule,
+                new Adam(network.module().parameters()));
     }
 
     /** Returns the settings that a checkpoint must share to be resumed. */

@@ -33,17 +33,19 @@ public final class Zoo {
         public WeightFile read() {
             try (InputStream in = Zoo.class.getResourceAsStream(resource)) {
                 if (in == null) {
-                    throw new IllegalStateException("the bundled checkpoint " + resource + " is missing from this build");
+                    throw new IllegalStateException(
+                            "the bundled checkpoint " + resource + " is missing from this build");
                 }
-                return Safetensors.parse(Path.of(name + "-x" + scale + ".safetensors"), MemorySegment.ofArray(in.readAllBytes()));
+                return Safetensors.parse(
+                        Path.of(name + "-x" + scale + ".safetensors"), MemorySegment.ofArray(in.readAllBytes()));
             } catch (IOException e) {
                 throw new UncheckedIOException(e);
             }
         }
     }
 
-    private static final List<Entry> ENTRIES =
-            List.of(new Entry("edsr", 2, "EDSR, 8 blocks x 32 channels, trained by this project", "zoo/edsr-x2.safetensors"));
+    private static final List<Entry> ENTRIES = List.of(
+            new Entry("edsr", 2, "EDSR, 8 blocks x 32 channels, trained by this project", "zoo/edsr-x2.safetensors"));
 
     private Zoo() {}
 

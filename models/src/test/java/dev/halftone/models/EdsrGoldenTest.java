@@ -55,8 +55,9 @@ class EdsrGoldenTest {
     void matchesTheReference(int scale, String input) throws Exception {
         Golden golden = Golden.open("net_edsr_tiny_x" + scale + ".io");
         double tolerance = golden.tolerance(input);
-        Edsr edsr = (Edsr) Zoo.build(WeightFile.read(GOLDEN.resolve("net_edsr_tiny_x" + scale + ".weights.safetensors")))
-                .module();
+        Edsr edsr =
+                (Edsr) Zoo.build(WeightFile.read(GOLDEN.resolve("net_edsr_tiny_x" + scale + ".weights.safetensors")))
+                        .module();
         assertThat(edsr.config()).isEqualTo(new EdsrConfig(2, 8, scale, 1));
         Map<String, Parameter> parameters = edsr.parameters();
 
@@ -98,7 +99,9 @@ class EdsrGoldenTest {
     @Test
     void baselineMatchesTheReference() throws Exception {
         String data = System.getenv("HALFTONE_DATA");
-        assumeTrue(data != null, "HALFTONE_DATA is not set: the 16 x 64 network's weights are too large to be in the repository");
+        assumeTrue(
+                data != null,
+                "HALFTONE_DATA is not set: the 16 x 64 network's weights are too large to be in the repository");
         Path folder = Path.of(data, "fixtures");
         Path weights = folder.resolve("net_edsr_baseline_x2.weights.safetensors");
         assumeTrue(Files.exists(weights), weights + " is not there");
@@ -128,7 +131,9 @@ class EdsrGoldenTest {
         }
         for (int i = 0; i < e.length; i++) {
             double error = Math.abs((double) a[i] - e[i]);
-            assertThat(error).as("%s[%d]: %s instead of %s", stage, i, a[i], e[i]).isLessThanOrEqualTo(tolerance * max);
+            assertThat(error)
+                    .as("%s[%d]: %s instead of %s", stage, i, a[i], e[i])
+                    .isLessThanOrEqualTo(tolerance * max);
         }
     }
 }

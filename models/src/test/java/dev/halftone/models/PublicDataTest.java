@@ -45,7 +45,10 @@ class PublicDataTest {
     void bicubicEqualsMatlab(int scale, double published) throws Exception {
         for (ImageSource source : ImageSource.folder(data.resolve("data/Set5/LR_bicubic/X" + scale))) {
             String name = source.name().replace("x" + scale, "");
-            ImageSource high = set5().stream().filter(s -> s.name().equals(name)).findFirst().orElseThrow();
+            ImageSource high = set5().stream()
+                    .filter(s -> s.name().equals(name))
+                    .findFirst()
+                    .orElseThrow();
             Tensor low = Bicubic.resizeUint8(compute, Pixels.modCrop(high.read(), scale), 1.0 / scale);
             assertThat(low.toArray()).as(name).isEqualTo(source.read().toArray());
         }

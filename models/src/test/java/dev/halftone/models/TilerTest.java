@@ -12,7 +12,15 @@ import org.junit.jupiter.params.provider.CsvSource;
 
 class TilerTest {
     @ParameterizedTest
-    @CsvSource({"2, 37, 53, 8", "2, 64, 64, 16", "3, 25, 71, 10", "4, 40, 33, 7", "2, 9, 5, 16", "2, 1, 90, 20", "4, 31, 1, 5"})
+    @CsvSource({
+        "2, 37, 53, 8",
+        "2, 64, 64, 16",
+        "3, 25, 71, 10",
+        "4, 40, 33, 7",
+        "2, 9, 5, 16",
+        "2, 1, 90, 20",
+        "4, 31, 1, 5"
+    })
     void tiledEqualsUntiledBitForBit(int scale, int height, int width, int tile) {
         SplittableRandom random = new SplittableRandom(scale * 1000L + height);
         Edsr edsr = new Edsr(new EdsrConfig(3, 8, scale, 1)).initialize(random);

@@ -25,8 +25,7 @@ class TrainingTest {
     Path folder;
 
     private static PatchSampler sampler(Compute compute) throws Exception {
-        return PatchSampler.open(
-                compute, List.of(ImageSource.of("a", ProceduralImages.image(3, 64, 80))), DATA);
+        return PatchSampler.open(compute, List.of(ImageSource.of("a", ProceduralImages.image(3, 64, 80))), DATA);
     }
 
     private static final class Stop extends RuntimeException {
@@ -98,7 +97,8 @@ class TrainingTest {
             for (int i = 0; i < DATA.batch(); i++) {
                 Tensor low = batch.input().slice(i);
                 Tensor reduced = Bicubic.resizeUint8(compute, batch.target().slice(i), 0.5);
-                // Away from the patch's border the reduction of the target is the input, up to the rounding and clipping between
+                // Away from the patch's border the reduction of the target is the input, up to the rounding and
+                // clipping between
                 // the two passes of the reduction, which come in the other order under a transposition.
                 double difference = 0;
                 for (int y = 3; y < 9; y++) {

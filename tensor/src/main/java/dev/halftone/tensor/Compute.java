@@ -89,7 +89,8 @@ public final class Compute implements AutoCloseable {
             workers.execute(drain);
         }
         drain.run();
-        // Waits for ranges, not for helpers: where every worker is inside such a call itself, helpers may start only afterwards.
+        // Waits for ranges, not for helpers: where every worker is inside such a call itself, helpers may start only
+        // afterwards.
         awaitUninterruptibly(done);
         switch (failure.get()) {
             case null -> {}

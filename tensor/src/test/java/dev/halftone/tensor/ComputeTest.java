@@ -33,9 +33,7 @@ class ComputeTest {
         AtomicIntegerArray seen = new AtomicIntegerArray(64);
         try (Compute compute = Compute.ofThreads(2)) {
             compute.forEachRange(
-                    8,
-                    1,
-                    (from, to) -> compute.forEachRange(8, 1, (f, t) -> seen.incrementAndGet(8 * from + f)));
+                    8, 1, (from, to) -> compute.forEachRange(8, 1, (f, t) -> seen.incrementAndGet(8 * from + f)));
         }
         for (int i = 0; i < 64; i++) {
             assertThat(seen.get(i)).isEqualTo(1);

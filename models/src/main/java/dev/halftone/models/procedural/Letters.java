@@ -47,7 +47,14 @@ final class Letters {
 
     /** Draws a sign into the box with corner (x, y), {@code size} high and {@code 0.6 size} wide, slanted by {@code slant}. */
     static void draw(
-            Canvas canvas, int sign, double x, double y, double size, double slant, double thickness, Canvas.Paint ink) {
+            Canvas canvas,
+            int sign,
+            double x,
+            double y,
+            double size,
+            double slant,
+            double thickness,
+            Canvas.Paint ink) {
         for (String stroke : SIGNS[sign].split(" ", -1)) {
             int from = stroke.charAt(0) - 'a';
             int to = stroke.charAt(1) - 'a';

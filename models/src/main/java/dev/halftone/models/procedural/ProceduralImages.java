@@ -120,8 +120,8 @@ public final class ProceduralImages {
             case 0 -> (x, y, rgb) -> mix(a, a, 0, rgb);
             case 1 -> (x, y, rgb) -> mix(a, b, contrast * (1 + triangle(0.15 * (x * dx + y * dy) + ox)), rgb);
             case 2 -> (x, y, rgb) -> mix(a, b, contrast * (1 + 2 * triangle(x * dx + y * dy + ox)), rgb);
-            default -> (x, y, rgb) ->
-                    mix(a, b, contrast * (1 + noise.fractal((x + ox) / scale, y / scale, 4, 0.65)), rgb);
+            default ->
+                (x, y, rgb) -> mix(a, b, contrast * (1 + noise.fractal((x + ox) / scale, y / scale, 4, 0.65)), rgb);
         };
     }
 
@@ -335,7 +335,8 @@ public final class ProceduralImages {
                     double nx = (x - cx) / radius;
                     double ny = (y - cy) / radius;
                     double nz = StrictMath.sqrt(Math.max(0, 1 - nx * nx - ny * ny));
-                    // The texture is looked up where the surface would be flattened out, so that it bends with the ball.
+                    // The texture is looked up where the surface would be flattened out, so that it bends with the
+                    // ball.
                     skin.at(cx + radius * nx / (0.4 + 0.6 * nz), cy + radius * ny / (0.4 + 0.6 * nz), rgb);
                     double light = Math.max(0, -0.5 * nx - 0.6 * ny + 0.62 * nz);
                     double spark = light * light;
@@ -377,7 +378,9 @@ public final class ProceduralImages {
             } else if (iu < 1 && iv < 1) {
                 mix(frame, frame, 0, rgb);
             } else {
-                double joint = bricks && (triangle(v * 6) > 0.75 || triangle(u * 4 + 0.5 * Math.floor(v * 6)) > 0.88) ? 0.35 : 0;
+                double joint = bricks && (triangle(v * 6) > 0.75 || triangle(u * 4 + 0.5 * Math.floor(v * 6)) > 0.88)
+                        ? 0.35
+                        : 0;
                 mix(wall, frame, joint + 0.15 * noise.fractal(u * 6, v * 6, 3, 0.6), rgb);
             }
         });

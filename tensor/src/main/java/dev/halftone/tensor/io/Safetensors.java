@@ -91,15 +91,16 @@ public final class Safetensors {
         long available = content.byteSize() - Long.BYTES;
         if (length < 0 || length > available) {
             throw invalid(
-                    name, "its header claims " + Long.toUnsignedString(length) + " bytes, the file has " + available + " left");
+                    name,
+                    "its header claims " + Long.toUnsignedString(length) + " bytes, the file has " + available
+                            + " left");
         }
         if (length > MAX_HEADER_BYTES) {
             throw invalid(name, "its header has " + length + " bytes, more than " + MAX_HEADER_BYTES);
         }
         Header header = new Header(name, content.asSlice(Long.BYTES + length));
         header.read(decode(name, content.asSlice(Long.BYTES, length)));
-        return new WeightFile(
-                name, FORMAT, WeightFile.sha256(content), header.metadata, List.of(), header.tensors());
+        return new WeightFile(name, FORMAT, WeightFile.sha256(content), header.metadata, List.of(), header.tensors());
     }
 
     /**
@@ -111,9 +112,11 @@ public final class Safetensors {
      *     written as UTF-8
      * @throws IOException if the file cannot be written; the message is one sentence that names it and the reason
      */
-    public static void write(Path path, Map<String, String> metadata, Collection<StoredTensor> tensors) throws IOException {
+    public static void write(Path path, Map<String, String> metadata, Collection<StoredTensor> tensors)
+            throws IOException {
         List<StoredTensor> ordered = new ArrayList<>(tensors);
-        ordered.sort(Comparator.comparingInt((StoredTensor t) -> t.dtype().bytes()).reversed());
+        ordered.sort(
+                Comparator.comparingInt((StoredTensor t) -> t.dtype().bytes()).reversed());
         byte[] header = header(metadata, ordered);
         AtomicFile.write(path, out -> {
             out.write(ByteBuffer.allocate(Long.BYTES)
@@ -166,7 +169,8 @@ public final class Safetensors {
             }
             json.writeEndObject();
         } catch (JsonProcessingException e) {
-            throw new IllegalArgumentException("these tensors have no safetensors header: " + e.getOriginalMessage(), e);
+            throw new IllegalArgumentException(
+                    "these tensors have no safetensors header: " + e.getOriginalMessage(), e);
         }
         while (bytes.size() % Long.BYTES != 0) {
             bytes.write(' ');
@@ -183,7 +187,10 @@ public final class Safetensors {
 
     private static String decode(Path name, MemorySegment header) throws InvalidFileException {
         try {
-            return StandardCharsets.UTF_8.newDecoder().decode(header.asByteBuffer()).toString();
+            return StandardCharsets.UTF_8
+                    .newDecoder()
+                    .decode(header.asByteBuffer())
+                    .toString();
         } catch (CharacterCodingException e) {
             throw invalid(name, "its header is not UTF-8", e);
         }
@@ -275,7 +282,8 @@ public final class Safetensors {
             if (offsets[1] < offsets[0] || offsets[1] - offsets[0] != (long) shape.size() * dtype.bytes()) {
                 throw invalid(
                         name,
-                        quoted + " is " + dtype + shape + ", which does not fill the bytes " + offsets[0] + " to " + offsets[1]);
+                        quoted + " is " + dtype + shape + ", which does not fill the bytes " + offsets[0] + " to "
+                                + offsets[1]);
             }
             return new Entry(key, dtype, shape, offsets[0], offsets[1]);
         }

@@ -18,18 +18,20 @@ import java.nio.ByteOrder;
  * @param data exactly {@code shape.size() * dtype.bytes()} bytes
  */
 public record StoredTensor(String name, DType dtype, Shape shape, MemorySegment data) {
-    private static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+    private static final ValueLayout.OfShort SHORT =
+            ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final ValueLayout.OfLong LONG = ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-    private static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+    private static final ValueLayout.OfFloat FLOAT =
+            ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final ValueLayout.OfDouble DOUBLE =
             ValueLayout.JAVA_DOUBLE_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
     /** Checks that the data has the length that the shape and the type ask for. */
     public StoredTensor {
         if (data.byteSize() != (long) shape.size() * dtype.bytes()) {
-            throw new IllegalArgumentException(name + ": " + dtype + shape + " needs " + (long) shape.size() * dtype.bytes()
-                    + " bytes, not " + data.byteSize());
+            throw new IllegalArgumentException(name + ": " + dtype + shape + " needs "
+                    + (long) shape.size() * dtype.bytes() + " bytes, not " + data.byteSize());
         }
     }
 

@@ -145,12 +145,14 @@ public final class TorchFile {
         CRC32 crc = new CRC32();
         crc.update(bytes);
         if (bytes.length != entry.getSize() || crc.getValue() != entry.getCrc()) {
-            throw invalid("has a damaged entry " + InvalidFileException.quote(entry.getName()) + ": its checksum is wrong");
+            throw invalid(
+                    "has a damaged entry " + InvalidFileException.quote(entry.getName()) + ": its checksum is wrong");
         }
         return bytes;
     }
 
-    // ---- The stream form: pickles of a magic number, a protocol, the writer's system, the object, the storages' keys; then storages.
+    // ---- The stream form: pickles of a magic number, a protocol, the writer's system, the object, the storages' keys;
+    // then storages.
 
     private Object readLegacy(ByteBuffer in) throws InvalidFileException, Unpickler.PickleException {
         if (!LEGACY_MAGIC.equals(Unpickler.read(in))) {
@@ -172,7 +174,8 @@ public final class TorchFile {
         for (Object key : keys) {
             Unpickler.Storage storage = wanted.get(String.valueOf(key));
             if (storage == null) {
-                throw invalid("lists a storage " + InvalidFileException.quote(String.valueOf(key)) + " that no tensor uses");
+                throw invalid(
+                        "lists a storage " + InvalidFileException.quote(String.valueOf(key)) + " that no tensor uses");
             }
             long elements = in.remaining() < 8 ? -1 : in.getLong();
             if (elements < 0 || elements > in.remaining() / storage.dtype().bytes()) {
@@ -191,7 +194,8 @@ public final class TorchFile {
         }
     }
 
-    private void findStorages(Object value, Map<String, Unpickler.Storage> into, int depth) throws InvalidFileException {
+    private void findStorages(Object value, Map<String, Unpickler.Storage> into, int depth)
+            throws InvalidFileException {
         visit(depth);
         switch (value) {
             case Unpickler.TensorView view -> into.put(view.storage().key(), view.storage());
@@ -247,7 +251,8 @@ public final class TorchFile {
         int element = storage.dtype().bytes();
         long elements = data.byteSize() / element;
         if (elements < storage.elements()) {
-            throw invalid("has only " + elements + " of the " + storage.elements() + " elements that " + quoted + " needs");
+            throw invalid(
+                    "has only " + elements + " of the " + storage.elements() + " elements that " + quoted + " needs");
         }
         if (view.size().size() != view.stride().size() || view.size().size() > 8) {
             throw invalid("gives " + quoted + " a size and a stride that do not fit together");
@@ -271,7 +276,8 @@ public final class TorchFile {
             count *= size;
             last += (size - 1) * stride;
             if (count > Integer.MAX_VALUE || last > Integer.MAX_VALUE) {
-                throw invalid("gives " + quoted + " the size " + view.size() + ", beyond its storage of " + elements + " elements");
+                throw invalid("gives " + quoted + " the size " + view.size() + ", beyond its storage of " + elements
+                        + " elements");
             }
         }
         if (view.offset() < 0 || (count > 0 && last >= elements)) {
@@ -295,6 +301,10 @@ public final class TorchFile {
                 index[d] = 0;
             }
         }
-        return new StoredTensor(name, storage.dtype(), Shape.of(dims), MemorySegment.ofArray(bytes).asReadOnly());
+        return new StoredTensor(
+                name,
+                storage.dtype(),
+                Shape.of(dims),
+                MemorySegment.ofArray(bytes).asReadOnly());
     }
 }

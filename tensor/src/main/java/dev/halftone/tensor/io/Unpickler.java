@@ -254,7 +254,8 @@ final class Unpickler {
         for (int i = 0; i < items.size(); i += 2) {
             Object key = items.get(i);
             // Only keys whose hash cannot recurse into a structure that contains itself.
-            boolean plain = key instanceof String || key instanceof Long || key instanceof Boolean || key instanceof Double;
+            boolean plain =
+                    key instanceof String || key instanceof Long || key instanceof Boolean || key instanceof Double;
             map.put(plain ? key : kind(key) + " " + i, items.get(i + 1));
         }
     }
@@ -276,7 +277,10 @@ final class Unpickler {
 
     private static String text(byte[] utf8) throws PickleException {
         try {
-            return StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(utf8)).toString();
+            return StandardCharsets.UTF_8
+                    .newDecoder()
+                    .decode(ByteBuffer.wrap(utf8))
+                    .toString();
         } catch (CharacterCodingException e) {
             throw new PickleException("has text that is not UTF-8");
         }

@@ -65,8 +65,8 @@ public final class KernelProvider {
                 }
                 yield new Choice(new VectorKernels(), "forced by -D" + PROPERTY);
             }
-            default -> throw new UnavailableKernelsException(
-                    "-D" + PROPERTY + " must be scalar or vector, not " + forced);
+            default ->
+                throw new UnavailableKernelsException("-D" + PROPERTY + " must be scalar or vector, not " + forced);
         };
     }
 

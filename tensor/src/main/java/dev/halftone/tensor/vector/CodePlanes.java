@@ -102,7 +102,8 @@ final class CodePlanes {
         int i = 0;
         for (; i + Panels.LANES <= count; i += Panels.LANES) {
             FloatVector v = FloatVector.fromArray(Panels.SPECIES, x, at + i);
-            FloatVector clipped = v.lanewise(VectorOperators.MAX, grid.lower()).lanewise(VectorOperators.MIN, grid.upper());
+            FloatVector clipped =
+                    v.lanewise(VectorOperators.MAX, grid.lower()).lanewise(VectorOperators.MIN, grid.upper());
             FloatVector code = clipped.sub(grid.lower())
                     .div(scale)
                     .add(0x1p23f)
@@ -121,14 +122,7 @@ final class CodePlanes {
      * @param sums {@code [width, stride]}, exact integers below 2^24
      */
     static void finish(
-            ConvAffine affine,
-            Codes codes,
-            int kernel,
-            int row,
-            float[] sums,
-            int stride,
-            boolean relu,
-            Tensor y) {
+            ConvAffine affine, Codes codes, int kernel, int row, float[] sums, int stride, boolean relu, Tensor y) {
         int height = codes.shape().dim(1);
         int width = codes.shape().dim(2);
         int channels = y.dim(3);

@@ -75,12 +75,7 @@ final class FloatCodeConv implements PackedConv {
         for (int row = fromRow; row < toRow; row++) {
             int at = to.rowAt(row);
             CodePlanes.quantize(
-                    grid,
-                    x.array(),
-                    x.offset() + row * width * channels,
-                    to.values,
-                    at * channels,
-                    width * channels);
+                    grid, x.array(), x.offset() + row * width * channels, to.values, at * channels, width * channels);
             for (int i = at; i < at + width; i++) {
                 float sum = 0;
                 for (int c = 0; c < channels; c++) {
@@ -117,12 +112,7 @@ final class FloatCodeConv implements PackedConv {
             for (int ky = 0; ky < kernel; ky += rowsPerSum) {
                 for (int kx = 0; kx < kernel; kx += tapsPerSum) {
                     panels.run(
-                            width,
-                            out,
-                            (first + ky * from.paddedWidth + kx) * in,
-                            (ky * kernel + kx) * in * out,
-                            0,
-                            0);
+                            width, out, (first + ky * from.paddedWidth + kx) * in, (ky * kernel + kx) * in * out, 0, 0);
                     for (int i = 0; i < total.length; i++) {
                         total[i] += (int) sums[i];
                     }

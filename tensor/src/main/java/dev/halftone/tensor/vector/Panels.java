@@ -117,8 +117,13 @@ final class Panels {
     }
 
     private static void tile6x4(Panels k, int xAt, int wAt, int initAt, int yAt) {
-        float[] x = k.x; float[] w = k.w; float[] init = k.init;
-        int xStep = k.xStep; int xInner = k.xInner; int wStep = k.wStep; int run = k.run;
+        float[] x = k.x;
+        float[] w = k.w;
+        float[] init = k.init;
+        int xStep = k.xStep;
+        int xInner = k.xInner;
+        int wStep = k.wStep;
+        int run = k.run;
         FloatVector a00 = FloatVector.fromArray(SPECIES, init, initAt);
         FloatVector a01 = FloatVector.fromArray(SPECIES, init, initAt + LANES);
         FloatVector a02 = FloatVector.fromArray(SPECIES, init, initAt + 2 * LANES);
@@ -144,7 +149,8 @@ final class Panels {
         FloatVector a52 = FloatVector.fromArray(SPECIES, init, initAt + 5 * k.initStep + 2 * LANES);
         FloatVector a53 = FloatVector.fromArray(SPECIES, init, initAt + 5 * k.initStep + 3 * LANES);
         for (int row = 0; row < k.rows; row++) {
-            int xi = xAt + row * k.xRow; int wi = wAt + row * k.wRow;
+            int xi = xAt + row * k.xRow;
+            int wi = wAt + row * k.wRow;
             for (int j = 0; j < run; j++) {
                 FloatVector w0 = FloatVector.fromArray(SPECIES, w, wi);
                 FloatVector w1 = FloatVector.fromArray(SPECIES, w, wi + LANES);
@@ -180,7 +186,8 @@ final class Panels {
                 a51 = b5.fma(w1, a51);
                 a52 = b5.fma(w2, a52);
                 a53 = b5.fma(w3, a53);
-                xi += xInner; wi += wStep;
+                xi += xInner;
+                wi += wStep;
             }
         }
         k.finish(a00, yAt);
@@ -210,14 +217,19 @@ final class Panels {
     }
 
     private static void tile1x4(Panels k, int xAt, int wAt, int initAt, int yAt) {
-        float[] x = k.x; float[] w = k.w; float[] init = k.init;
-        int xInner = k.xInner; int wStep = k.wStep; int run = k.run;
+        float[] x = k.x;
+        float[] w = k.w;
+        float[] init = k.init;
+        int xInner = k.xInner;
+        int wStep = k.wStep;
+        int run = k.run;
         FloatVector a00 = FloatVector.fromArray(SPECIES, init, initAt);
         FloatVector a01 = FloatVector.fromArray(SPECIES, init, initAt + LANES);
         FloatVector a02 = FloatVector.fromArray(SPECIES, init, initAt + 2 * LANES);
         FloatVector a03 = FloatVector.fromArray(SPECIES, init, initAt + 3 * LANES);
         for (int row = 0; row < k.rows; row++) {
-            int xi = xAt + row * k.xRow; int wi = wAt + row * k.wRow;
+            int xi = xAt + row * k.xRow;
+            int wi = wAt + row * k.wRow;
             for (int j = 0; j < run; j++) {
                 FloatVector w0 = FloatVector.fromArray(SPECIES, w, wi);
                 FloatVector w1 = FloatVector.fromArray(SPECIES, w, wi + LANES);
@@ -228,7 +240,8 @@ final class Panels {
                 a01 = b0.fma(w1, a01);
                 a02 = b0.fma(w2, a02);
                 a03 = b0.fma(w3, a03);
-                xi += xInner; wi += wStep;
+                xi += xInner;
+                wi += wStep;
             }
         }
         k.finish(a00, yAt);
@@ -238,8 +251,13 @@ final class Panels {
     }
 
     private static void tile6x2(Panels k, int xAt, int wAt, int initAt, int yAt) {
-        float[] x = k.x; float[] w = k.w; float[] init = k.init;
-        int xStep = k.xStep; int xInner = k.xInner; int wStep = k.wStep; int run = k.run;
+        float[] x = k.x;
+        float[] w = k.w;
+        float[] init = k.init;
+        int xStep = k.xStep;
+        int xInner = k.xInner;
+        int wStep = k.wStep;
+        int run = k.run;
         FloatVector a00 = FloatVector.fromArray(SPECIES, init, initAt);
         FloatVector a01 = FloatVector.fromArray(SPECIES, init, initAt + LANES);
         FloatVector a10 = FloatVector.fromArray(SPECIES, init, initAt + k.initStep);
@@ -253,7 +271,8 @@ final class Panels {
         FloatVector a50 = FloatVector.fromArray(SPECIES, init, initAt + 5 * k.initStep);
         FloatVector a51 = FloatVector.fromArray(SPECIES, init, initAt + 5 * k.initStep + LANES);
         for (int row = 0; row < k.rows; row++) {
-            int xi = xAt + row * k.xRow; int wi = wAt + row * k.wRow;
+            int xi = xAt + row * k.xRow;
+            int wi = wAt + row * k.wRow;
             for (int j = 0; j < run; j++) {
                 FloatVector w0 = FloatVector.fromArray(SPECIES, w, wi);
                 FloatVector w1 = FloatVector.fromArray(SPECIES, w, wi + LANES);
@@ -275,7 +294,8 @@ final class Panels {
                 FloatVector b5 = FloatVector.broadcast(SPECIES, x[xi + 5 * xStep]);
                 a50 = b5.fma(w0, a50);
                 a51 = b5.fma(w1, a51);
-                xi += xInner; wi += wStep;
+                xi += xInner;
+                wi += wStep;
             }
         }
         k.finish(a00, yAt);
@@ -293,19 +313,25 @@ final class Panels {
     }
 
     private static void tile1x2(Panels k, int xAt, int wAt, int initAt, int yAt) {
-        float[] x = k.x; float[] w = k.w; float[] init = k.init;
-        int xInner = k.xInner; int wStep = k.wStep; int run = k.run;
+        float[] x = k.x;
+        float[] w = k.w;
+        float[] init = k.init;
+        int xInner = k.xInner;
+        int wStep = k.wStep;
+        int run = k.run;
         FloatVector a00 = FloatVector.fromArray(SPECIES, init, initAt);
         FloatVector a01 = FloatVector.fromArray(SPECIES, init, initAt + LANES);
         for (int row = 0; row < k.rows; row++) {
-            int xi = xAt + row * k.xRow; int wi = wAt + row * k.wRow;
+            int xi = xAt + row * k.xRow;
+            int wi = wAt + row * k.wRow;
             for (int j = 0; j < run; j++) {
                 FloatVector w0 = FloatVector.fromArray(SPECIES, w, wi);
                 FloatVector w1 = FloatVector.fromArray(SPECIES, w, wi + LANES);
                 FloatVector b0 = FloatVector.broadcast(SPECIES, x[xi]);
                 a00 = b0.fma(w0, a00);
                 a01 = b0.fma(w1, a01);
-                xi += xInner; wi += wStep;
+                xi += xInner;
+                wi += wStep;
             }
         }
         k.finish(a00, yAt);
@@ -313,8 +339,13 @@ final class Panels {
     }
 
     private static void tile6x1Masked(VectorMask<Float> mask, Panels k, int xAt, int wAt, int initAt, int yAt) {
-        float[] x = k.x; float[] w = k.w; float[] init = k.init;
-        int xStep = k.xStep; int xInner = k.xInner; int wStep = k.wStep; int run = k.run;
+        float[] x = k.x;
+        float[] w = k.w;
+        float[] init = k.init;
+        int xStep = k.xStep;
+        int xInner = k.xInner;
+        int wStep = k.wStep;
+        int run = k.run;
         FloatVector a00 = FloatVector.fromArray(SPECIES, init, initAt, mask);
         FloatVector a10 = FloatVector.fromArray(SPECIES, init, initAt + k.initStep, mask);
         FloatVector a20 = FloatVector.fromArray(SPECIES, init, initAt + 2 * k.initStep, mask);
@@ -322,7 +353,8 @@ final class Panels {
         FloatVector a40 = FloatVector.fromArray(SPECIES, init, initAt + 4 * k.initStep, mask);
         FloatVector a50 = FloatVector.fromArray(SPECIES, init, initAt + 5 * k.initStep, mask);
         for (int row = 0; row < k.rows; row++) {
-            int xi = xAt + row * k.xRow; int wi = wAt + row * k.wRow;
+            int xi = xAt + row * k.xRow;
+            int wi = wAt + row * k.wRow;
             for (int j = 0; j < run; j++) {
                 FloatVector w0 = FloatVector.fromArray(SPECIES, w, wi, mask);
                 FloatVector b0 = FloatVector.broadcast(SPECIES, x[xi]);
@@ -337,7 +369,8 @@ final class Panels {
                 a40 = b4.fma(w0, a40);
                 FloatVector b5 = FloatVector.broadcast(SPECIES, x[xi + 5 * xStep]);
                 a50 = b5.fma(w0, a50);
-                xi += xInner; wi += wStep;
+                xi += xInner;
+                wi += wStep;
             }
         }
         k.finish(a00, yAt, mask);
@@ -349,16 +382,22 @@ final class Panels {
     }
 
     private static void tile1x1Masked(VectorMask<Float> mask, Panels k, int xAt, int wAt, int initAt, int yAt) {
-        float[] x = k.x; float[] w = k.w; float[] init = k.init;
-        int xInner = k.xInner; int wStep = k.wStep; int run = k.run;
+        float[] x = k.x;
+        float[] w = k.w;
+        float[] init = k.init;
+        int xInner = k.xInner;
+        int wStep = k.wStep;
+        int run = k.run;
         FloatVector a00 = FloatVector.fromArray(SPECIES, init, initAt, mask);
         for (int row = 0; row < k.rows; row++) {
-            int xi = xAt + row * k.xRow; int wi = wAt + row * k.wRow;
+            int xi = xAt + row * k.xRow;
+            int wi = wAt + row * k.wRow;
             for (int j = 0; j < run; j++) {
                 FloatVector w0 = FloatVector.fromArray(SPECIES, w, wi, mask);
                 FloatVector b0 = FloatVector.broadcast(SPECIES, x[xi]);
                 a00 = b0.fma(w0, a00);
-                xi += xInner; wi += wStep;
+                xi += xInner;
+                wi += wStep;
             }
         }
         k.finish(a00, yAt, mask);

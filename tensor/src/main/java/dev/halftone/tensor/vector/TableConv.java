@@ -126,8 +126,7 @@ final class TableConv implements PackedConv {
         float[] codes = new float[width * channels];
         for (int row = fromRow; row < toRow; row++) {
             int at = to.rowAt(row);
-            CodePlanes.quantize(
-                    grid, x.array(), x.offset() + row * width * channels, codes, 0, width * channels);
+            CodePlanes.quantize(grid, x.array(), x.offset() + row * width * channels, codes, 0, width * channels);
             int from = 0;
             for (int i = 0; i < width; i++) {
                 int sum = 0;
@@ -193,10 +192,14 @@ final class TableConv implements PackedConv {
             float[] sums,
             int to,
             int stride) {
-        ShortVector e0 = ShortVector.zero(SHORTS); ShortVector o0 = ShortVector.zero(SHORTS);
-        ShortVector e1 = ShortVector.zero(SHORTS); ShortVector o1 = ShortVector.zero(SHORTS);
-        ShortVector e2 = ShortVector.zero(SHORTS); ShortVector o2 = ShortVector.zero(SHORTS);
-        ShortVector e3 = ShortVector.zero(SHORTS); ShortVector o3 = ShortVector.zero(SHORTS);
+        ShortVector e0 = ShortVector.zero(SHORTS);
+        ShortVector o0 = ShortVector.zero(SHORTS);
+        ShortVector e1 = ShortVector.zero(SHORTS);
+        ShortVector o1 = ShortVector.zero(SHORTS);
+        ShortVector e2 = ShortVector.zero(SHORTS);
+        ShortVector o2 = ShortVector.zero(SHORTS);
+        ShortVector e3 = ShortVector.zero(SHORTS);
+        ShortVector o3 = ShortVector.zero(SHORTS);
         for (int row = 0; row < rows; row++) {
             for (int j = 0; j < run; j += chunk) {
                 int end = Math.min(run, j + chunk);
@@ -207,26 +210,39 @@ final class TableConv implements PackedConv {
                 for (int i = j; i < end; i++) {
                     ByteVector w = ByteVector.fromMemorySegment(BYTES, weights, wAt + (long) i * 64, ORDER);
                     int at = xAt + i;
-                    b0 = b0.add(w.selectFrom(ByteVector.fromMemorySegment(BYTES, tables, (long) codes[at] * 64, ORDER)));
-                    b1 = b1.add(w.selectFrom(ByteVector.fromMemorySegment(BYTES, tables, (long) codes[at + xStep] * 64, ORDER)));
-                    b2 = b2.add(w.selectFrom(ByteVector.fromMemorySegment(BYTES, tables, (long) codes[at + 2 * xStep] * 64, ORDER)));
-                    b3 = b3.add(w.selectFrom(ByteVector.fromMemorySegment(BYTES, tables, (long) codes[at + 3 * xStep] * 64, ORDER)));
+                    b0 = b0.add(
+                            w.selectFrom(ByteVector.fromMemorySegment(BYTES, tables, (long) codes[at] * 64, ORDER)));
+                    b1 = b1.add(w.selectFrom(
+                            ByteVector.fromMemorySegment(BYTES, tables, (long) codes[at + xStep] * 64, ORDER)));
+                    b2 = b2.add(w.selectFrom(
+                            ByteVector.fromMemorySegment(BYTES, tables, (long) codes[at + 2 * xStep] * 64, ORDER)));
+                    b3 = b3.add(w.selectFrom(
+                            ByteVector.fromMemorySegment(BYTES, tables, (long) codes[at + 3 * xStep] * 64, ORDER)));
                 }
                 ShortVector s0 = b0.reinterpretAsShorts();
-                e0 = e0.add(s0.and((short) 0xFF)); o0 = o0.add(s0.lanewise(VectorOperators.LSHR, 8));
+                e0 = e0.add(s0.and((short) 0xFF));
+                o0 = o0.add(s0.lanewise(VectorOperators.LSHR, 8));
                 ShortVector s1 = b1.reinterpretAsShorts();
-                e1 = e1.add(s1.and((short) 0xFF)); o1 = o1.add(s1.lanewise(VectorOperators.LSHR, 8));
+                e1 = e1.add(s1.and((short) 0xFF));
+                o1 = o1.add(s1.lanewise(VectorOperators.LSHR, 8));
                 ShortVector s2 = b2.reinterpretAsShorts();
-                e2 = e2.add(s2.and((short) 0xFF)); o2 = o2.add(s2.lanewise(VectorOperators.LSHR, 8));
+                e2 = e2.add(s2.and((short) 0xFF));
+                o2 = o2.add(s2.lanewise(VectorOperators.LSHR, 8));
                 ShortVector s3 = b3.reinterpretAsShorts();
-                e3 = e3.add(s3.and((short) 0xFF)); o3 = o3.add(s3.lanewise(VectorOperators.LSHR, 8));
+                e3 = e3.add(s3.and((short) 0xFF));
+                o3 = o3.add(s3.lanewise(VectorOperators.LSHR, 8));
             }
-            xAt += xRow; wAt += (long) run * 64;
+            xAt += xRow;
+            wAt += (long) run * 64;
         }
-        store(e0, sums, to); store(o0, sums, to + 32);
-        store(e1, sums, to + stride); store(o1, sums, to + stride + 32);
-        store(e2, sums, to + 2 * stride); store(o2, sums, to + 2 * stride + 32);
-        store(e3, sums, to + 3 * stride); store(o3, sums, to + 3 * stride + 32);
+        store(e0, sums, to);
+        store(o0, sums, to + 32);
+        store(e1, sums, to + stride);
+        store(o1, sums, to + stride + 32);
+        store(e2, sums, to + 2 * stride);
+        store(o2, sums, to + 2 * stride + 32);
+        store(e3, sums, to + 3 * stride);
+        store(o3, sums, to + 3 * stride + 32);
     }
 
     /** Stores 32 sums, which are below 2^15, as floats. */

@@ -34,8 +34,7 @@ final class VectorConvKernels implements ConvKernels {
         int cin = g.inChannels();
         int cout = g.outChannels();
         int kernel = g.kernel();
-        Panels panels = new Panels(
-                x.array(), weight.array(), y.array(), bias == null ? new float[cout] : bias.array());
+        Panels panels = new Panels(x.array(), weight.array(), y.array(), bias == null ? new float[cout] : bias.array());
         int initAt = bias == null ? 0 : bias.offset();
         panels.xStep = cin;
         panels.xInner = 1;
@@ -102,7 +101,9 @@ final class VectorConvKernels implements ConvKernels {
                     panels.run(
                             count,
                             cout,
-                            x.offset() + (((row / g.outHeight()) * g.height() + iy) * g.width() + ox + shift) * cin + ci,
+                            x.offset()
+                                    + (((row / g.outHeight()) * g.height() + iy) * g.width() + ox + shift) * cin
+                                    + ci,
                             dy.offset() + (row * g.outWidth() + ox) * cout,
                             0,
                             dw.offset() + r * cout);

@@ -12,8 +12,7 @@ final class VectorMatmulKernels implements MatmulKernels {
     @Override
     public void matmul(Tensor a, Tensor b, @Nullable Tensor bias, Tensor c, int fromRow, int toRow) {
         MatmulShape s = MatmulShape.of(a, b, bias, c, fromRow, toRow);
-        Panels panels =
-                new Panels(a.array(), b.array(), c.array(), bias == null ? new float[s.n()] : bias.array());
+        Panels panels = new Panels(a.array(), b.array(), c.array(), bias == null ? new float[s.n()] : bias.array());
         panels.rows = 1;
         panels.run = s.k();
         panels.xStep = s.k();

@@ -52,7 +52,8 @@ class SafetensorsTest {
     @EnumSource(DType.class)
     void roundTripsEveryTypeWithEmptyTensorsScalarsAndUnicode(DType dtype) throws IOException {
         SplittableRandom random = new SplittableRandom(41 + dtype.ordinal());
-        Map<String, String> metadata = Map.of("format", "pt", "größe", "{\"a\": \"\\\"\\n\u0000\"}", "emoji", "\uD83D\uDE00");
+        Map<String, String> metadata =
+                Map.of("format", "pt", "größe", "{\"a\": \"\\\"\\n\u0000\"}", "emoji", "\uD83D\uDE00");
         List<StoredTensor> tensors = List.of(
                 random(random, "weight", dtype, 3, 5, 7),
                 random(random, "clé.权重.\uD83D\uDE00", dtype, 2),
@@ -67,7 +68,8 @@ class SafetensorsTest {
         WeightFile file = WeightFile.read(path);
         assertThat(file.metadata()).isEqualTo(metadata);
         assertThat(file.tensors().keySet())
-                .containsExactlyElementsOf(tensors.stream().map(StoredTensor::name).toList());
+                .containsExactlyElementsOf(
+                        tensors.stream().map(StoredTensor::name).toList());
         for (StoredTensor tensor : tensors) {
             assertSame(file.tensor(tensor.name()), tensor);
         }
@@ -88,8 +90,9 @@ class SafetensorsTest {
         ByteBuffer bytes = ByteBuffer.wrap(Files.readAllBytes(path)).order(ByteOrder.LITTLE_ENDIAN);
         long header = bytes.getLong(0);
         assertThat(header % 8).isZero();
-        assertThat(new String(bytes.array(), 8, (int) header, StandardCharsets.UTF_8)).startsWith("{\"").doesNotContain(
-                "__metadata__");
+        assertThat(new String(bytes.array(), 8, (int) header, StandardCharsets.UTF_8))
+                .startsWith("{\"")
+                .doesNotContain("__metadata__");
         long offset = 0;
         int previous = 8;
         for (StoredTensor tensor : WeightFile.read(path).tensors().values()) {
@@ -117,12 +120,16 @@ class SafetensorsTest {
     @Test
     void writesTheBytesThatTheOfficialLibraryWrites() throws IOException {
         Path path = folder.resolve("official.safetensors");
-        Safetensors.write(path, Map.of("format", "pt"), List.of(StoredTensor.of("a", Tensor.of(new float[] {1, -2}, 1, 2))));
+        Safetensors.write(
+                path, Map.of("format", "pt"), List.of(StoredTensor.of("a", Tensor.of(new float[] {1, -2}, 1, 2))));
         String header =
                 "{\"__metadata__\":{\"format\":\"pt\"},\"a\":{\"dtype\":\"F32\",\"shape\":[1,2],\"data_offsets\":[0,8]}}";
         String padded = header + " ".repeat((8 - header.length() % 8) % 8);
         ByteBuffer expected = ByteBuffer.allocate(8 + padded.length() + 8).order(ByteOrder.LITTLE_ENDIAN);
-        expected.putLong(padded.length()).put(padded.getBytes(StandardCharsets.UTF_8)).putFloat(1).putFloat(-2);
+        expected.putLong(padded.length())
+                .put(padded.getBytes(StandardCharsets.UTF_8))
+                .putFloat(1)
+                .putFloat(-2);
         assertThat(Files.readAllBytes(path)).isEqualTo(expected.array());
     }
 
@@ -187,8 +194,7 @@ class SafetensorsTest {
 
     private static MemorySegment file(String header, int dataBytes) {
         byte[] text = header.getBytes(StandardCharsets.UTF_8);
-        ByteBuffer bytes =
-                ByteBuffer.allocate(8 + text.length + dataBytes).order(ByteOrder.LITTLE_ENDIAN);
+        ByteBuffer bytes = ByteBuffer.allocate(8 + text.length + dataBytes).order(ByteOrder.LITTLE_ENDIAN);
         bytes.putLong(text.length).put(text);
         for (int i = 0; i < dataBytes; i++) {
             bytes.put((byte) i);

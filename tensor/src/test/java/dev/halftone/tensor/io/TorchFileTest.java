@@ -56,7 +56,9 @@ class TorchFileTest {
 
     @Test
     void prefersAveragedWeights() throws Exception {
-        assertThat(WeightFile.read(PTH.resolve("pth_checkpoint_zip.pth")).stateDict().name())
+        assertThat(WeightFile.read(PTH.resolve("pth_checkpoint_zip.pth"))
+                        .stateDict()
+                        .name())
                 .isEqualTo("params_ema");
     }
 
@@ -104,7 +106,9 @@ class TorchFileTest {
             try {
                 WeightFile.read(target).tensors().values().forEach(StoredTensor::toTensor);
             } catch (InvalidFileException expected) {
-                assertThat(expected.getMessage()).as("seed %d, mutant %d", seed, i).startsWith(target.toString());
+                assertThat(expected.getMessage())
+                        .as("seed %d, mutant %d", seed, i)
+                        .startsWith(target.toString());
             } catch (RuntimeException | StackOverflowError e) {
                 throw new AssertionError("seed " + seed + ", mutant " + i, e);
             }

@@ -31,7 +31,8 @@ class VectorKernelsTest {
     @CsvSource({
         "1, 5, 7, 3, 8, 3, 1, 1", "2, 9, 6, 8, 3, 3, 1, 1", "1, 13, 17, 32, 32, 3, 1, 1", "1, 4, 3, 20, 70, 1, 0, 1",
         "1, 6, 6, 3, 64, 3, 1, 1", "2, 5, 5, 48, 48, 1, 1, 1", "1, 8, 8, 4, 37, 3, 0, 1", "1, 1, 1, 5, 5, 3, 1, 1",
-        "1, 3, 2, 64, 128, 3, 1, 1", "1, 5, 4, 7, 9, 1, -1, 1", "1, 1, 40, 6, 60, 3, 1, 1", "1, 7, 19, 12, 180, 3, 1, 1",
+        "1, 3, 2, 64, 128, 3, 1, 1", "1, 5, 4, 7, 9, 1, -1, 1", "1, 1, 40, 6, 60, 3, 1, 1",
+                "1, 7, 19, 12, 180, 3, 1, 1",
         "1, 6, 7, 6, 10, 3, 1, 2", "1, 6, 7, 5, 5, 3, 1, 5", "1, 4, 4, 256, 16, 3, 1, 1"
     })
     void convolution(int n, int h, int w, int in, int out, int k, int padding, int groups) {
@@ -60,12 +61,7 @@ class VectorKernelsTest {
     }
 
     private static void assertOracle(
-            ConvGeometry g,
-            Tensor x,
-            Tensor weight,
-            @Nullable Tensor bias,
-            boolean relu,
-            Tensor y) {
+            ConvGeometry g, Tensor x, Tensor weight, @Nullable Tensor bias, boolean relu, Tensor y) {
         int inGroup = g.inChannels() / g.groups();
         int outGroup = g.outChannels() / g.groups();
         for (int row = 0; row < g.rows(); row++) {
@@ -91,8 +87,7 @@ class VectorKernelsTest {
                     int terms = g.weightRows() + 1;
                     assertThat((double) y.get(row / g.outHeight(), row % g.outHeight(), ox, c))
                             .isCloseTo(
-                                    relu ? Math.max(sum, 0) : sum,
-                                    Offset.offset(terms * 0x1p-24 * magnitude + 1e-30));
+                                    relu ? Math.max(sum, 0) : sum, Offset.offset(terms * 0x1p-24 * magnitude + 1e-30));
                 }
             }
         }

@@ -36,7 +36,8 @@ class VectorLowBitKernelsTest {
             }
             for (int[] size : new int[][] {{1, 1, 1}, {1, 1, 17}, {1, 17, 1}, {1, 2, 2}, {3, 3, 2}, {2, 5, 9}}) {
                 for (int kernel : new int[] {1, 3, 5}) {
-                    cases.add(new QuantizedConvCase(size[0], size[1], size[2], 4, 20, kernel, bits, bits, Fill.RANDOM, seed++));
+                    cases.add(new QuantizedConvCase(
+                            size[0], size[1], size[2], 4, 20, kernel, bits, bits, Fill.RANDOM, seed++));
                 }
             }
             for (Fill fill : Fill.values()) {
