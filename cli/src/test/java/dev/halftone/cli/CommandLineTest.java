@@ -2,6 +2,7 @@
 package dev.halftone.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.InstanceOfAssertFactories.LIST;
 
 import java.util.List;
 import java.util.Map;
@@ -43,7 +44,12 @@ final class CommandLineTest {
                 "info extra",
                 "info --threads none",
                 "info --threads 0",
-                "inspect"
+                "inspect",
+                "quantize edsr",
+                "evaluate",
+                "upscale a.png",
+                "upscale a.png b.png -o c.png",
+                "train"
             })
     void wrongArgumentsAreOneSentenceAndExitCode2(String line) {
         Run run = Run.of(line.isEmpty() ? new String[0] : line.split(" "));
@@ -67,6 +73,27 @@ final class CommandLineTest {
         Run verbose = Run.of("inspect", "-v", "no-such-file.pth");
         assertThat(verbose.exitCode()).isEqualTo(ExitCode.BAD_INPUT);
         assertThat(verbose.err()).contains("InvalidFileException", "\tat ");
+    }
+
+    @Test
+    void listsWhatThereIs() {
+        assertThat(Run.of("models").out()).containsPattern("(?m)^edsr +x2");
+        assertThat(Run.of("models", "--json").json().get("models"))
+                .asInstanceOf(LIST)
+                .first()
+                .asInstanceOf(Run.OBJECT)
+                .containsEntry("name", "edsr")
+                .containsEntry("scale", 2);
+        assertThat(Run.of("recipes").out()).contains("dobi", "minmax", "2DQuant");
+        Map<String, Object> recipes = Run.of("recipes", "--json").json();
+        assertThat(recipes.get("recipes"))
+                .asInstanceOf(LIST)
+                .allSatisfy(
+                        recipe -> assertThat(recipe).asInstanceOf(Run.OBJECT).containsKeys("id", "paper", "fidelity"));
+        assertThat(recipes.get("passes"))
+                .asInstanceOf(LIST)
+                .isNotEmpty()
+                .allSatisfy(pass -> assertThat(pass).asInstanceOf(Run.OBJECT).containsOnlyKeys("id"));
     }
 
     @Test

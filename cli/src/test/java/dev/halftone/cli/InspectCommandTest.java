@@ -55,6 +55,16 @@ final class InspectCommandTest {
         Run.of("inspect", "--json", truncated).assertFailed(ExitCode.BAD_INPUT, "truncated.safetensors");
     }
 
+    @Test
+    void refusesEveryDamagedOrMaliciousFile() throws IOException {
+        Path bad = Path.of(System.getProperty("halftone.root"), "test-data/golden/bad");
+        List<String> names = Samples.names(bad);
+        assertThat(names).hasSizeGreaterThanOrEqualTo(30);
+        for (String name : names) {
+            Run.of("inspect", bad.resolve(name)).assertFailed(ExitCode.BAD_INPUT, name);
+        }
+    }
+
     private Path write(Tensor a, Tensor b) throws IOException {
         Path file = folder.resolve("weights.safetensors");
         Safetensors.write(

@@ -9,7 +9,10 @@ import java.io.IOException;
 import java.io.PrintStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.assertj.core.api.InstanceOfAssertFactories;
 import org.assertj.core.api.InstanceOfAssertFactory;
 import org.assertj.core.api.MapAssert;
@@ -25,6 +28,19 @@ record Run(int exitCode, String out, String err) {
     @SuppressWarnings("rawtypes") // as AssertJ declares it
     static final InstanceOfAssertFactory<Map, MapAssert<String, Object>> OBJECT =
             InstanceOfAssertFactories.map(String.class, Object.class);
+
+    /** Runs with some arguments and more; where both name an option, the latter's value holds. */
+    static Run of(Object[] some, Object[] more) {
+        List<Object> all = new ArrayList<>(List.of(some));
+        for (Object word : more) {
+            int twice = word.toString().startsWith("-") ? all.indexOf(word) : -1;
+            if (twice >= 0) {
+                all.subList(twice, twice + 2).clear();
+            }
+        }
+        all.addAll(List.of(more));
+        return of(all.toArray());
+    }
 
     static Run of(Object... args) {
         ByteArrayOutputStream out = new ByteArrayOutputStream();
@@ -51,6 +67,16 @@ record Run(int exitCode, String out, String err) {
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
+    }
+
+    /** Returns the value at the end of a path of keys. */
+    static Object value(Map<String, Object> json, String... path) {
+        Object value = json;
+        for (String key : path) {
+            assertThat(value).asInstanceOf(OBJECT).containsKey(key);
+            value = Objects.requireNonNull(((Map<?, ?>) value).get(key), key);
+        }
+        return value;
     }
 
     /** Checks that the run failed with one sentence that has these words, and printed no result. */

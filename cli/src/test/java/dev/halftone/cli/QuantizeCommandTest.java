@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.InstanceOfAssertFactories.LIST;
+
+import dev.halftone.models.image.ImageFiles;
+import dev.halftone.models.procedural.ProceduralImages;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+final class QuantizeCommandTest {
+    @TempDir
+    private Path folder;
+
+    private Path network = Path.of("");
+    private Path images = Path.of("");
+    private Path output = Path.of("");
+
+    @BeforeEach
+    void writeInputs() throws IOException {
+        network = Samples.network(folder);
+        images = Samples.images(folder);
+        output = folder.resolve("out.safetensors");
+    }
+
+    @Test
+    void reportsWhatTheContractSays() throws IOException {
+        Run run = quantize("w2a3", output, "--json", "--scope", "body+upsampler");
+        Map<String, Object> json = run.json();
+        assertThat(run.err()).isEmpty();
+        assertThat(json.keySet())
+                .containsExactly(
+                        "schema",
+                        "command",
+                        "model",
+                        "scale",
+                        "bits",
+                        "recipe",
+                        "scope",
+                        "psnr",
+                        "ssim",
+                        "bytes",
+                        "effectiveBitsPerWeight",
+                        "seconds",
+                        "layers",
+                        "backend",
+                        "output");
+        assertThat(json)
+                .containsEntry("schema", 1)
+                .containsEntry("command", "quantize")
+                .containsEntry("model", "edsr")
+                .containsEntry("scale", 2)
+                .containsEntry("bits", Map.of("weight", 2, "activation", 3))
+                .containsEntry("recipe", "dobi")
+                .containsEntry("scope", "body+upsampler")
+                .containsEntry("output", output.toString());
+        for (String key : List.of("psnr", "ssim")) {
+            assertThat(json.get(key)).asInstanceOf(Run.OBJECT).containsOnlyKeys("bicubic", "fp32", "quantized");
+        }
+        assertThat(json.get("seconds")).asInstanceOf(Run.OBJECT).containsOnlyKeys("quantize", "fp32", "quantized");
+        assertThat(json.get("bytes"))
+                .asInstanceOf(Run.OBJECT)
+                .containsEntry("quantized", (int) Files.size(output))
+                .containsKey("fp32");
+        assertThat(json.get("layers"))
+                .asInstanceOf(LIST)
+                .hasSize(6)
+                .allSatisfy(layer -> assertThat(layer)
+                        .asInstanceOf(Run.OBJECT)
+                        .containsOnlyKeys("name", "weightBits", "activationBits", "packed")
+                        .containsEntry("weightBits", 2)
+                        .containsEntry("activationBits", 3)
+                        .containsEntry("packed", true));
+        // 8 input channels of 3 x 3 share two 32-bit bounds: 64 / 72 bits per weight, and the two of the activation.
+        assertThat((double) Run.value(json, "effectiveBitsPerWeight")).isBetween(2.9, 3.1);
+    }
+
+    @Test
+    void savesAModelThatScoresWhatTheReportSays() {
+        Object reported = Run.value(quantize("2bit", output, "--json").json(), "psnr", "quantized");
+        Map<String, Object> evaluated =
+                Run.of("evaluate", output, "--images", images, "--json").json();
+        assertThat(Run.value(evaluated, "mean", "psnr")).isEqualTo(reported);
+    }
+
+    @Test
+    void givesTheSameBytesForEveryThreadCount() throws IOException {
+        Path other = folder.resolve("other.safetensors");
+        assertThat(quantize("2bit", output, "--threads", 1).exitCode()).isZero();
+        assertThat(quantize("2bit", other, "--threads", 3).exitCode()).isZero();
+        assertThat(Files.readAllBytes(output)).isEqualTo(Files.readAllBytes(other));
+        assertThat(quantize("2bit", other, "--seed", 2).exitCode()).isZero();
+        assertThat(Files.readAllBytes(output)).isNotEqualTo(Files.readAllBytes(other));
+    }
+
+    @Test
+    void printsATableAndWhereTheFileWent() {
+        Run run = quantize("8bit", output);
+        assertThat(run.exitCode()).isZero();
+        assertThat(run.out())
+                .contains("bicubic", "fp32", "w8a8", "dB", "kB", "MP/s", "4 of 8 layers", output.toString())
+                .contains("fp32: head.0, body.2, tail.0.0, tail.1");
+    }
+
+    @Test
+    void refusesWrongArgumentsBeforeItWorks() throws IOException {
+        for (String bits : List.of("0bit", "9bit", "2", "w2", "w2a9", "two")) {
+            Run.of("quantize", "edsr", bits).assertFailed(ExitCode.USAGE, bits, "w2a4");
+        }
+        quantize("2bit", output, "--recipe", "magic").assertFailed(ExitCode.USAGE, "magic", "recipes");
+        quantize("2bit", output, "--scope", "tail").assertFailed(ExitCode.USAGE, "tail", "body+upsampler");
+        quantize("2bit", folder).assertFailed(ExitCode.USAGE, folder.toString());
+        quantize("2bit", folder.resolve("none/out.safetensors")).assertFailed(ExitCode.USAGE, "none");
+        assertThat(Samples.names(folder)).containsExactly("images", "tiny.safetensors");
+    }
+
+    @Test
+    void refusesInputsThatAreNotWhatTheyShouldBe() throws IOException {
+        Run.of("quantize", "nonsense", "2bit").assertFailed(ExitCode.BAD_INPUT, "nonsense", "edsr");
+        Run.of("quantize", "nonsense", "2bit", "--weights", network).assertFailed(ExitCode.BAD_INPUT, "nonsense");
+        quantize("2bit", output, "--scale", 3).assertFailed(ExitCode.BAD_INPUT, "tiny.safetensors", "scale 2, not 3");
+        quantize("2bit", output, "--images", folder.resolve("none")).assertFailed(ExitCode.BAD_INPUT, "none");
+        Path small = Files.createDirectory(folder.resolve("small"));
+        quantize("2bit", output, "--calibration", small).assertFailed(ExitCode.BAD_INPUT, "small");
+        ImageFiles.write(small.resolve("s.png"), ProceduralImages.image(1, 64, 64));
+        quantize("2bit", output, "--calibration", small).assertFailed(ExitCode.BAD_INPUT, "small", "96 x 96");
+        Files.writeString(small.resolve("t.png"), "not an image");
+        quantize("2bit", output, "--images", small).assertFailed(ExitCode.BAD_INPUT, "t.png");
+        assertThat(Samples.names(folder))
+                .as("nothing was written")
+                .containsExactly("images", "small", "tiny.safetensors");
+
+        assertThat(quantize("2bit", output).exitCode()).isZero();
+        Run.of("quantize", output, "2bit").assertFailed(ExitCode.BAD_INPUT, "quantized already");
+    }
+
+    private Run quantize(String bits, Path to, Object... more) {
+        return Run.of(
+                new Object[] {"quantize", "edsr", bits, "--weights", network, "--images", images, "-o", to}, more);
+    }
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** That an interrupted run ends as an uninterrupted one is the trainer's test. */
+final class TrainCommandTest {
+    @TempDir
+    private Path folder;
+
+    private Path images = Path.of("");
+    private Path output = Path.of("");
+
+    @BeforeEach
+    void writeInputs() throws IOException {
+        images = Samples.images(folder);
+        output = folder.resolve("new.safetensors");
+    }
+
+    @Test
+    void trainsAModelThatTheOtherCommandsOpen() throws IOException {
+        Run run = train("--json");
+        Map<String, Object> json = run.json();
+        assertThat(json)
+                .containsEntry("command", "train")
+                .containsEntry("steps", 12)
+                .containsEntry("output", output.toString());
+        assertThat(json.get("psnr")).asInstanceOf(Run.OBJECT).containsOnlyKeys("bicubic", "fp32");
+        assertThat(run.err()).contains("2 photographs", "step 5:", "step 10:", "step 12:");
+
+        Map<String, Object> evaluated =
+                Run.of("evaluate", output, "--images", images, "--json").json();
+        assertThat(Run.value(evaluated, "mean", "psnr")).isEqualTo(Run.value(json, "psnr", "fp32"));
+        assertThat(Run.of("inspect", output).out())
+                .contains("network: architecture edsr, blocks 1, features 4, scale 2");
+    }
+
+    @Test
+    void doesNotOverwriteAnEarlierRunAndResumesIt() throws IOException {
+        assertThat(train().exitCode()).isZero();
+        byte[] first = Files.readAllBytes(output);
+        Files.delete(output);
+        train().assertFailed(ExitCode.USAGE, "new.safetensors.checkpoint", "--resume");
+        train("--resume", "--batch", 3).assertFailed(ExitCode.BAD_INPUT, "batch 2, not 3");
+        assertThat(train("--resume").exitCode()).isZero();
+        assertThat(Files.readAllBytes(output)).isEqualTo(first);
+    }
+
+    @Test
+    void startsFromOtherWeights() throws IOException {
+        Path network = Samples.network(folder);
+        Run run = Run.of(
+                "train",
+                "edsr",
+                "--images",
+                images,
+                "--validation",
+                images,
+                "--from",
+                network,
+                "--steps",
+                1,
+                "--batch",
+                1,
+                "--patch",
+                8,
+                "-o",
+                output);
+        assertThat(run.exitCode()).as(run.err()).isZero();
+        assertThat(Run.of("inspect", output).out()).contains("blocks 2, features 8");
+    }
+
+    @Test
+    void refusesWrongArguments() throws IOException {
+        Run.of("train", "swinir").assertFailed(ExitCode.USAGE, "swinir", "edsr");
+        for (List<Object> wrong : List.<List<Object>>of(
+                List.of("--steps", 0),
+                List.of("--batch", 0),
+                List.of("--patch", 7),
+                List.of("--every", 0),
+                List.of("--learning-rate", 0),
+                List.of("--procedural", 1.5),
+                List.of("--scale", 5),
+                List.of("--blocks", 0),
+                List.of("--features", -1))) {
+            Run.of("train", "edsr", wrong.get(0), wrong.get(1), "-o", output)
+                    .assertFailed(ExitCode.USAGE, wrong.get(0).toString());
+        }
+        Run.of("train", "edsr", "--from", "x", "--blocks", 3).assertFailed(ExitCode.USAGE, "--from");
+        train("--images", folder.resolve("none")).assertFailed(ExitCode.BAD_INPUT, "none");
+        assertThat(Samples.names(folder)).containsExactly("images");
+    }
+
+    private Run train(Object... more) {
+        Object[] args = {
+            "train",
+            "edsr",
+            "--blocks",
+            1,
+            "--features",
+            4,
+            "--images",
+            images,
+            "--validation",
+            images,
+            "--steps",
+            12,
+            "--batch",
+            2,
+            "--patch",
+            8,
+            "--every",
+            5,
+            "-o",
+            output
+        };
+        return Run.of(args, more);
+    }
+}

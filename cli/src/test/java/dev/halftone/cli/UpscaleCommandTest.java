@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.halftone.models.image.ImageFiles;
+import dev.halftone.tensor.Shape;
+import java.awt.image.BufferedImage;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Map;
+import javax.imageio.ImageIO;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+final class UpscaleCommandTest {
+    @TempDir
+    private Path folder;
+
+    private Path network = Path.of("");
+    private Path input = Path.of("");
+    private Path output = Path.of("");
+
+    @BeforeEach
+    void writeInputs() throws IOException {
+        network = Samples.network(folder);
+        input = Samples.images(folder).resolve("a.png");
+        output = folder.resolve("big.png");
+    }
+
+    @Test
+    void writesTheImageTwiceAsLarge() throws IOException {
+        Run text = Run.of("upscale", input, "-o", output, "-m", network);
+        assertThat(text.exitCode()).as(text.err()).isZero();
+        assertThat(text.out()).contains("big.png: 200 x 192, x2");
+        assertThat(text.err()).isEmpty();
+        assertThat(ImageFiles.read(output).rgb().shape()).isEqualTo(Shape.of(192, 200, 3));
+
+        Map<String, Object> json = Run.of("upscale", input, "-o", output, "-m", network, "-s", 2, "--json")
+                .json();
+        assertThat(json)
+                .containsEntry("command", "upscale")
+                .containsEntry("scale", 2)
+                .containsEntry("width", 200)
+                .containsEntry("height", 192)
+                .containsEntry("output", output.toString());
+    }
+
+    @Test
+    void givesTheSameImageForEveryTileAndThreadCount() throws IOException {
+        Path other = folder.resolve("other.png");
+        assertThat(Run.of("upscale", input, "-o", output, "-m", network, "--threads", 1)
+                        .exitCode())
+                .isZero();
+        assertThat(Run.of("upscale", input, "-o", other, "-m", network, "--threads", 3, "-t", 17)
+                        .exitCode())
+                .isZero();
+        assertThat(Files.readAllBytes(other)).isEqualTo(Files.readAllBytes(output));
+    }
+
+    @Test
+    void saysThatTransparencyIsLeftOut() throws IOException {
+        Path transparent = folder.resolve("transparent.png");
+        ImageIO.write(new BufferedImage(20, 20, BufferedImage.TYPE_INT_ARGB), "png", transparent.toFile());
+        Run run = Run.of("upscale", transparent, "-o", output, "-m", network);
+        assertThat(run.exitCode()).isZero();
+        assertThat(run.err()).contains("transparency of " + transparent);
+    }
+
+    @Test
+    void refusesWrongArgumentsBeforeItWorks() throws IOException {
+        Run.of("upscale", input).assertFailed(ExitCode.USAGE, "--output");
+        Run.of("upscale", input, "-o", folder.resolve("a.gif")).assertFailed(ExitCode.USAGE, "a.gif", ".png");
+        Run.of("upscale", input, "-o", folder.resolve("none/a.png")).assertFailed(ExitCode.USAGE, "none");
+        Run.of("upscale", input, "-o", output, "-t", 0).assertFailed(ExitCode.USAGE, "--tile");
+        Run.of("upscale", input, "-o", output, "--memory", "much").assertFailed(ExitCode.USAGE, "much", "512m");
+        Run.of("upscale", input, "-o", output, "--memory", "16m").assertFailed(ExitCode.USAGE, "-Xmx12m");
+        assertThat(output).doesNotExist();
+    }
+
+    @Test
+    void refusesInputsThatAreNotWhatTheyShouldBe() throws IOException {
+        Run.of("upscale", folder.resolve("none.png"), "-o", output).assertFailed(ExitCode.BAD_INPUT, "none.png");
+        Run.of("upscale", folder, "-o", output).assertFailed(ExitCode.BAD_INPUT, folder.toString(), "folder");
+        Path damaged = folder.resolve("damaged.png");
+        byte[] whole = Files.readAllBytes(input);
+        Files.write(damaged, java.util.Arrays.copyOf(whole, whole.length / 2));
+        Run.of("upscale", damaged, "-o", output, "-m", network).assertFailed(ExitCode.BAD_INPUT, "damaged.png");
+        Run.of("upscale", input, "-o", output, "-m", "nonsense").assertFailed(ExitCode.BAD_INPUT, "nonsense");
+        Run.of("upscale", input, "-o", output, "-m", network, "-s", 4).assertFailed(ExitCode.BAD_INPUT, "not 4");
+        assertThat(Samples.names(folder)).doesNotContain("big.png");
+    }
+}
