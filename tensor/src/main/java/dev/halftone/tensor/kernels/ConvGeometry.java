@@ -47,6 +47,17 @@ public record ConvGeometry(
     }
 
     /**
+     * Returns where the partial sum of the weight gradient ends that output row {@code row} of {@link #rows()} lies in: partial
+     * sums are as many whole rows of one image, counted from its top, as give at least 192 pixels. That is long enough to hide
+     * the cost of a sum's start and end, and its rows of 64 channels still fit the second-level cache.
+     */
+    public int sumEnd(int row) {
+        int length = Math.ceilDiv(192, outWidth());
+        int oy = row % outHeight();
+        return row - oy + Math.min(outHeight(), (oy / length + 1) * length);
+    }
+
+    /**
      * Checks the sizes of the tensors of {@link ConvKernels#forward}.
      *
      * @throws IllegalArgumentException if one does not fit this geometry

@@ -28,9 +28,9 @@ public interface ConvKernels {
 
     /**
      * Computes rows {@code [fromRow, toRow)} of {@link ConvGeometry#weightRows()} of the weight gradient:
-     * {@code dw[ky, kx, ci, co] = sum over batch and pixels of x * dy}, overwriting {@code dw}. The pixels of one output row are
-     * one chain of fused multiply-adds from 0, left to right; the sums of the rows are added in order. Pixels whose tap falls
-     * outside the input are skipped.
+     * {@code dw[ky, kx, ci, co] = sum over batch and pixels of x * dy}, overwriting {@code dw}. The sum is blocked: the pixels
+     * of the output rows up to {@link ConvGeometry#sumEnd} are one chain of fused multiply-adds from 0 in reading order, and
+     * these partial sums are added in order to 0. Pixels whose tap falls outside the input are skipped.
      */
     void weightGradient(ConvGeometry g, Tensor x, Tensor dy, Tensor dw, int fromRow, int toRow);
 }

@@ -66,35 +66,34 @@ final class ScalarConvKernels implements ConvKernels {
         int cinGroup = g.inChannels() / g.groups();
         int coutGroup = g.outChannels() / g.groups();
         int cout = g.outChannels();
-        float[] rowSum = new float[cout];
+        float[] sum = new float[cout];
         for (int r = fromRow; r < toRow; r++) {
             int kx = r / cinGroup % g.kernel();
             int ky = r / cinGroup / g.kernel();
             int to = dw.offset() + r * cout;
             Arrays.fill(dw.array(), to, to + cout, 0f);
-            for (int row = 0; row < g.rows(); row++) {
-                int iy = row % g.outHeight() - g.padding() + ky;
-                if (iy < 0 || iy >= g.height()) {
-                    continue;
-                }
-                Arrays.fill(rowSum, 0f);
-                for (int ox = 0; ox < g.outWidth(); ox++) {
-                    int ix = ox - g.padding() + kx;
-                    if (ix < 0 || ix >= g.width()) {
-                        continue;
-                    }
-                    int n = row / g.outHeight();
-                    int xAt = x.offset() + ((n * g.height() + iy) * g.width() + ix) * g.inChannels() + r % cinGroup;
-                    int dyAt = dy.offset() + (row * g.outWidth() + ox) * cout;
-                    for (int group = 0; group < g.groups(); group++) {
-                        float value = x.array()[xAt + group * cinGroup];
-                        for (int co = group * coutGroup; co < (group + 1) * coutGroup; co++) {
-                            rowSum[co] = Math.fma(value, dy.array()[dyAt + co], rowSum[co]);
+            for (int block = 0; block < g.rows(); block = g.sumEnd(block)) {
+                Arrays.fill(sum, 0f);
+                for (int row = block; row < g.sumEnd(block); row++) {
+                    for (int ox = 0; ox < g.outWidth(); ox++) {
+                        int iy = row % g.outHeight() - g.padding() + ky;
+                        int ix = ox - g.padding() + kx;
+                        if (iy < 0 || iy >= g.height() || ix < 0 || ix >= g.width()) {
+                            continue;
+                        }
+                        int n = row / g.outHeight();
+                        int xAt = x.offset() + ((n * g.height() + iy) * g.width() + ix) * g.inChannels() + r % cinGroup;
+                        int dyAt = dy.offset() + (row * g.outWidth() + ox) * cout;
+                        for (int group = 0; group < g.groups(); group++) {
+                            float value = x.array()[xAt + group * cinGroup];
+                            for (int co = group * coutGroup; co < (group + 1) * coutGroup; co++) {
+                                sum[co] = Math.fma(value, dy.array()[dyAt + co], sum[co]);
+                            }
                         }
                     }
                 }
                 for (int co = 0; co < cout; co++) {
-                    dw.array()[to + co] += rowSum[co];
+                    dw.array()[to + co] += sum[co];
                 }
             }
         }

@@ -38,7 +38,7 @@ final class VectorMatmulKernels implements MatmulKernels {
         panels.xInner = s.m();
         panels.wStep = s.n();
         panels.yStep = s.n();
-        panels.finish = Panels.Finish.ADD;
+        panels.add = true;
         for (int block = 0; block < s.k(); block += SUM_BLOCK) {
             panels.run = Math.min(SUM_BLOCK, s.k() - block);
             panels.run(
