@@ -9,6 +9,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.SortedSet;
 import java.util.TreeSet;
 
 /**
@@ -26,6 +27,20 @@ public final class StateDict {
      */
     public static void load(Module module, Map<String, StoredTensor> tensors, Path source) throws InvalidFileException {
         Map<String, Parameter> parameters = module.parameters();
+        SortedSet<String> problems = problems(parameters, tensors);
+        if (!problems.isEmpty()) {
+            throw new InvalidFileException(source, "does not fit the network: " + String.join(", ", problems));
+        }
+        parameters.forEach((name, parameter) -> {
+            StoredTensor stored = tensors.get(name);
+            if (stored != null) {
+                parameter.value().copyFrom(fromStored(parameter.layout(), stored.toTensor()));
+            }
+        });
+    }
+
+    /** Returns what keeps tensors from being the values of parameters: one phrase for each key that is missing, unexpected or mis-shaped. */
+    public static SortedSet<String> problems(Map<String, Parameter> parameters, Map<String, StoredTensor> tensors) {
         TreeSet<String> problems = new TreeSet<>();
         parameters.forEach((name, parameter) -> {
             StoredTensor stored = tensors.get(name);
@@ -41,15 +56,7 @@ public final class StateDict {
                 problems.add(name + " is unexpected");
             }
         }
-        if (!problems.isEmpty()) {
-            throw new InvalidFileException(source, "does not fit the network: " + String.join(", ", problems));
-        }
-        parameters.forEach((name, parameter) -> {
-            StoredTensor stored = tensors.get(name);
-            if (stored != null) {
-                parameter.value().copyFrom(fromStored(parameter.layout(), stored.toTensor()));
-            }
-        });
+        return problems;
     }
 
     /** Returns the state dict of a module, fp32, in the order of definition. */

@@ -4,6 +4,7 @@ package dev.halftone.quant;
 import dev.halftone.quant.calibration.Calibrator;
 import dev.halftone.quant.calibration.Histogram;
 import dev.halftone.quant.calibration.Tails;
+import dev.halftone.tensor.UniformGrid;
 import java.util.Map;
 
 /**
@@ -26,7 +27,12 @@ public record CalibrateActivations(Calibrator calibrator) implements Pass {
             if (seen == null) {
                 throw new IllegalStateException("nothing was observed at " + s.site.name());
             }
-            s.activation = calibrator.calibrate(seen, run.options().activationBits(), Tails.BOTH);
+            // What a ReLU has cut has a minimum of exactly 0: the fixed minimum and the one long tail that papers speak
+            // of.
+            Tails tails = seen.min() == 0 ? Tails.UPPER : Tails.BOTH;
+            UniformGrid grid = calibrator.calibrate(seen, run.options().activationBits(), tails);
+            s.activation = grid;
+            s.activationError = seen.squaredError(grid) / Math.max(seen.sumOfSquares(), Double.MIN_NORMAL);
         }
     }
 }

@@ -6,7 +6,6 @@ import dev.halftone.quant.calibration.Samples;
 import dev.halftone.quant.calibration.Tails;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
-import java.util.ArrayList;
 import java.util.List;
 
 /**
@@ -28,11 +27,13 @@ public record CalibrateWeights(Calibrator calibrator, boolean perChannel) implem
             Tensor w = s.conv.weight().value();
             String name = s.site.name() + ".weight";
             if (perChannel) {
-                List<UniformGrid> grids = new ArrayList<>();
-                for (int c = 0; c < w.dim(-1); c++) {
-                    grids.add(calibrator.calibrate(Samples.ofChannel(name, w, c), bits, Tails.BOTH));
-                }
-                s.weight = new UniformQuantizer(grids);
+                UniformGrid[] grids = new UniformGrid[w.dim(-1)];
+                run.compute().forEachRange(grids.length, (from, to) -> {
+                    for (int c = from; c < to; c++) {
+                        grids[c] = calibrator.calibrate(Samples.ofChannel(name, w, c), bits, Tails.BOTH);
+                    }
+                });
+                s.weight = new UniformQuantizer(List.of(grids));
             } else {
                 s.weight = UniformQuantizer.perTensor(calibrator.calibrate(Samples.of(name, w), bits, Tails.BOTH));
             }

@@ -44,11 +44,23 @@ public final class Quantization {
      *
      * @param name the site's name
      * @param weightBits bits of a weight code
-     * @param activationBits bits of an activation code
+     * @param activation the grid of its input
      * @param weightError relative squared error of the weight, {@code |w - wq|^2 / |w|^2}
+     * @param activationError the same of its input over the calibration images, as the fp32 network computes it
      * @param packed whether it runs on packed codes
      */
-    public record LayerReport(String name, int weightBits, int activationBits, double weightError, boolean packed) {}
+    public record LayerReport(
+            String name,
+            int weightBits,
+            UniformGrid activation,
+            double weightError,
+            double activationError,
+            boolean packed) {
+        /** Returns the bits of an activation code. */
+        public int activationBits() {
+            return activation.bits();
+        }
+    }
 
     /** A site and what has been decided for it so far. */
     static final class SiteState {
@@ -60,6 +72,8 @@ public final class Quantization {
 
         @Nullable
         UniformGrid activation;
+
+        double activationError;
 
         SiteState(Site site, Conv2d conv) {
             this.site = site;
@@ -117,6 +131,10 @@ public final class Quantization {
         return options;
     }
 
+    Compute compute() {
+        return compute;
+    }
+
     List<SiteState> sites() {
         return sites;
     }
@@ -169,8 +187,9 @@ public final class Quantization {
             reports.add(new LayerReport(
                     s.site.name(),
                     weight.bits(),
-                    activation.bits(),
+                    activation,
                     error(s.conv.weight().value(), weight),
+                    s.activationError,
                     packed));
         }
         return reports;

@@ -4,6 +4,7 @@ package dev.halftone.quant;
 import dev.halftone.nn.Child;
 import dev.halftone.nn.Conv2d;
 import dev.halftone.nn.Module;
+import dev.halftone.nn.Parameter;
 import dev.halftone.nn.Site;
 import dev.halftone.nn.StateDict;
 import dev.halftone.tensor.DType;
@@ -19,6 +20,7 @@ import java.io.IOException;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -79,9 +81,11 @@ public final class QuantizedModelFile {
     }
 
     /**
-     * Loads a file into an fp32 network of the same architecture: packed layers take the place of those that the file lists.
+     * Loads a file into an fp32 network of the same architecture: packed layers take the place of those that the file lists. Loading
+     * is strict and all or nothing.
      *
-     * @throws InvalidFileException if the file is of another version or architecture, or anything is missing, unexpected or wrong
+     * @throws InvalidFileException if the file is of another version or architecture, or anything is missing, unexpected or wrong;
+     *     the message lists all of it, sorted
      */
     public static void load(WeightFile file, Module network) throws InvalidFileException {
         String version = file.metadata().get(FORMAT_KEY);
@@ -94,6 +98,7 @@ public final class QuantizedModelFile {
             slots.put(site.name(), site.slot());
         }
         Map<String, StoredTensor> rest = new LinkedHashMap<>(file.tensors());
+        Map<String, Parameter> unpacked = new LinkedHashMap<>(network.parameters());
         TreeSet<String> problems = new TreeSet<>();
         Map<Child, QuantizedConv2d> layers = new LinkedHashMap<>();
         String list = file.metadata().getOrDefault(LAYERS_KEY, "");
@@ -108,15 +113,16 @@ public final class QuantizedModelFile {
                 problems.add("the entry '" + entry + "' of " + LAYERS_KEY + " names no layer of this network");
                 continue;
             }
+            conv.parameters().keySet().forEach(p -> unpacked.remove(parts[0] + "." + p));
             QuantizedConv2d layer =
                     layer(parts[0], conv, Integer.parseInt(parts[1]), Integer.parseInt(parts[2]), rest, problems);
             if (layer != null) {
                 layers.put(slot, layer);
             }
         }
+        problems.addAll(StateDict.problems(unpacked, rest));
         if (!problems.isEmpty()) {
-            throw new InvalidFileException(
-                    file.path(), "is not a valid quantized model: " + String.join(", ", problems));
+            throw new InvalidFileException(file.path(), "does not fit the network: " + String.join(", ", problems));
         }
         layers.forEach(Child::replace);
         StateDict.load(network, rest, file.path());
@@ -133,20 +139,17 @@ public final class QuantizedModelFile {
         int out = w.dim(3);
         int before = problems.size();
         StoredTensor codes =
-                take(name + ".weight_codes", tensors, problems, PackedCodes.byteLength(w.size(), weightBits), -1);
-        StoredTensor lower = take(name + ".weight_lower", tensors, problems, 1, out);
-        StoredTensor upper = take(name + ".weight_upper", tensors, problems, 1, out);
-        StoredTensor from = take(name + ".activation_lower", tensors, problems, 1, -1);
-        StoredTensor to = take(name + ".activation_upper", tensors, problems, 1, -1);
-        StoredTensor bias = conv.bias() == null ? null : take(name + ".bias", tensors, problems, out, -1);
+                take(name + ".weight_codes", DType.U8, tensors, problems, PackedCodes.byteLength(w.size(), weightBits));
+        StoredTensor lower = take(name + ".weight_lower", DType.F32, tensors, problems, 1, out);
+        StoredTensor upper = take(name + ".weight_upper", DType.F32, tensors, problems, 1, out);
+        StoredTensor from = take(name + ".activation_lower", DType.F32, tensors, problems, 1);
+        StoredTensor to = take(name + ".activation_upper", DType.F32, tensors, problems, 1);
+        StoredTensor bias = conv.bias() == null ? null : take(name + ".bias", DType.F32, tensors, problems, out);
         if (problems.size() > before || codes == null || lower == null || upper == null || from == null || to == null) {
             return null;
         }
-        if (codes.dtype() != DType.U8) {
-            problems.add(name + ".weight_codes is " + codes.dtype() + " instead of U8");
-            return null;
-        }
         try {
+            QuantizedConv2d.requireSupported(conv);
             return new QuantizedConv2d(
                     w.dim(0),
                     w.dim(2),
@@ -164,15 +167,15 @@ public final class QuantizedModelFile {
         }
     }
 
-    /** Takes a tensor of rank 1 with one of two sizes out of the map, or notes the problem. */
+    /** Takes a tensor of rank 1 with one of these sizes out of the map, or notes the problem. */
     private static @Nullable StoredTensor take(
-            String name, Map<String, StoredTensor> tensors, Set<String> problems, int size, int otherSize) {
+            String name, DType dtype, Map<String, StoredTensor> tensors, Set<String> problems, int... sizes) {
         StoredTensor t = tensors.remove(name);
         if (t == null) {
             problems.add(name + " is missing");
-        } else if (!t.shape().equals(Shape.of(size))
-                && (otherSize < 0 || !t.shape().equals(Shape.of(otherSize)))) {
-            problems.add(name + " is " + t.shape() + " instead of [" + size + "]");
+        } else if (t.dtype() != dtype
+                || Arrays.stream(sizes).noneMatch(size -> t.shape().equals(Shape.of(size)))) {
+            problems.add(name + " is " + t.dtype() + t.shape() + " instead of " + dtype + "[" + sizes[0] + "]");
         }
         return t;
     }

@@ -167,6 +167,15 @@ public final class Histogram implements Distribution {
         return count;
     }
 
+    /** Returns the sum of the squares of all values. */
+    public double sumOfSquares() {
+        double sum = 0;
+        for (double s : squares) {
+            sum += s;
+        }
+        return sum;
+    }
+
     @Override
     public float min() {
         requireValues(this);

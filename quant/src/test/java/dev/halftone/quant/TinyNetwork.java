@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.quant;
+
+import dev.halftone.nn.Child;
+import dev.halftone.nn.Conv2d;
+import dev.halftone.nn.Graph;
+import dev.halftone.nn.Module;
+import dev.halftone.nn.ResidualBlock;
+import dev.halftone.nn.Site;
+import dev.halftone.nn.Site.Region;
+import dev.halftone.nn.Site.Role;
+import dev.halftone.nn.Value;
+import dev.halftone.tensor.Compute;
+import dev.halftone.tensor.Tensor;
+import java.util.List;
+import java.util.Map;
+import java.util.SplittableRandom;
+
+/** A network with a site in every region: two residual blocks of 8 features between a first and a last convolution, x2. */
+final class TinyNetwork extends Module {
+    private final Child head = child("head", new Conv2d(3, 8, 3));
+    private final Child first = child("body.0", new ResidualBlock(new Conv2d(8, 8, 3), new Conv2d(8, 8, 3), 1));
+    private final Child second = child("body.1", new ResidualBlock(new Conv2d(8, 8, 3), new Conv2d(8, 8, 3), 0.1f));
+    private final Child bodyEnd = child("body.2", new Conv2d(8, 8, 3));
+    private final Child upsampler = child("up", new Conv2d(8, 12, 3));
+    private final Child tail = child("tail", new Conv2d(3, 3, 1));
+
+    /** Returns a network with random weights, the same ones for the same seed. */
+    static TinyNetwork random(long seed) {
+        SplittableRandom random = new SplittableRandom(seed);
+        TinyNetwork network = new TinyNetwork();
+        network.descendants().values().forEach(slot -> {
+            if (slot.module() instanceof Conv2d conv) {
+                conv.initialize(random, 1);
+            }
+        });
+        return network;
+    }
+
+    @Override
+    public Value forward(Value x) {
+        Value features = head.forward(x);
+        Value y = bodyEnd.forward(second.forward(first.forward(features))).add(features);
+        return tail.forward(upsampler.forward(y).pixelShuffle(2));
+    }
+
+    @Override
+    public List<Site> sites() {
+        Map<String, Child> all = descendants();
+        return List.of(
+                site("head", Region.HEAD, all),
+                site("body.0.body.0", Region.BODY, all),
+                site("body.0.body.2", Region.BODY, all),
+                site("body.1.body.0", Region.BODY, all),
+                site("body.1.body.2", Region.BODY, all),
+                site("body.2", Region.BODY_END, all),
+                site("up", Region.UPSAMPLER, all),
+                site("tail", Region.TAIL, all));
+    }
+
+    private static Site site(String name, Region region, Map<String, Child> all) {
+        Child slot = all.get(name);
+        if (slot == null) {
+            throw new IllegalStateException("no child " + name);
+        }
+        return new Site(name, Role.CONV, region, slot);
+    }
+
+    /** Returns two batches of two images. */
+    static List<Tensor> images(long seed) {
+        SplittableRandom random = new SplittableRandom(seed);
+        return List.of(image(random, 2, 7, 9), image(random, 2, 7, 9));
+    }
+
+    static Tensor image(SplittableRandom random, int batch, int height, int width) {
+        Tensor image = Tensor.zeros(batch, height, width, 3);
+        for (int i = 0; i < image.size(); i++) {
+            image.array()[i] = (float) random.nextDouble(-1, 1);
+        }
+        return image;
+    }
+
+    Tensor run(Compute compute, Tensor image) {
+        return forward(Graph.eager(compute).constant(image)).tensor();
+    }
+}
