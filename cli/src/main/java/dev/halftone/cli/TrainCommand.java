@@ -8,6 +8,7 @@ import dev.halftone.models.Evaluation.Pair;
 import dev.halftone.models.ImageSource;
 import dev.halftone.models.PatchSampler;
 import dev.halftone.models.SuperResolutionNetwork;
+import dev.halftone.models.TeacherBatches;
 import dev.halftone.models.Training;
 import dev.halftone.models.Zoo;
 import dev.halftone.tensor.Compute;
@@ -16,6 +17,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -69,6 +71,13 @@ final class TrainCommand implements Callable<Integer> {
     @Option(names = "--from", paramLabel = "FILE", description = "Start from the weights of this checkpoint.")
     private @Nullable Path from;
 
+    @Option(
+            names = "--teacher",
+            paramLabel = "FILE",
+            description =
+                    "Learn what the network in this file makes of the patches instead of the photographs themselves.")
+    private @Nullable Path teacher;
+
     @Option(names = "--steps", paramLabel = "N", description = "Steps in all (default: ${DEFAULT-VALUE}).")
     private long steps = 20_000;
 
@@ -84,20 +93,33 @@ final class TrainCommand implements Callable<Integer> {
     @Option(names = "--learning-rate", paramLabel = "R", description = "The highest (default: ${DEFAULT-VALUE}).")
     private double learningRate = 4e-4;
 
+    @Option(
+            names = "--clip",
+            paramLabel = "NORM",
+            description = "Shorten gradients that are longer together (default: ${DEFAULT-VALUE}).")
+    private double clip = 100;
+
+    @Option(
+            names = "--average",
+            paramLabel = "DECAY",
+            description =
+                    "Keep a moving average of the weights; 0 for the weights themselves (default: ${DEFAULT-VALUE}).")
+    private double average = 0.999;
+
     @Option(names = "--seed", paramLabel = "N", description = "Of weights and patches (default: ${DEFAULT-VALUE}).")
     private long seed = 1;
 
     @Option(
             names = "--every",
             paramLabel = "N",
-            description = "Steps between checkpoints and measurements (default: ${DEFAULT-VALUE}).")
+            description = "Steps between measurements, each with a checkpoint (default: ${DEFAULT-VALUE}).")
     private long every = 1_000;
 
     @Option(
             names = {"-o", "--output"},
             paramLabel = "FILE",
             description =
-                    "The trained weights (default: MODEL-xS.safetensors here); FILE.checkpoint is beside it meanwhile.")
+                    "The best weights (default: MODEL-xS.safetensors here); beside it NAME.training.csv and .svg, and meanwhile FILE.checkpoint.")
     private @Nullable Path output;
 
     @Option(names = "--resume", description = "Go on from the checkpoint of an interrupted run with the same options.")
@@ -113,7 +135,7 @@ final class TrainCommand implements Callable<Integer> {
         SuperResolutionNetwork network = network();
         Path target = output == null ? Path.of(model + "-x" + network.scale() + ".safetensors") : output;
         OutputFile.checked(target);
-        Path checkpoint = target.resolveSibling(target.getFileName() + ".checkpoint");
+        Path checkpoint = Training.checkpoint(target);
         if (Files.exists(checkpoint) && !resume) {
             throw new UsageException(
                     checkpoint + " is there from an earlier run: continue it with --resume, or delete it");
@@ -124,22 +146,23 @@ final class TrainCommand implements Callable<Integer> {
             List<Pair> pairs = Evaluation.pairs(compute, Images.forEvaluation(validation), network.scale());
             Evaluation bicubic = Evaluation.bicubic(compute, pairs, network.scale());
             Training training = new Training(
-                    compute, network, sampler, new Training.Options(data, steps, learningRate, every, every));
+                    compute,
+                    network,
+                    teacher == null ? sampler : new TeacherBatches(compute, teacher(teacher, network.scale()), sampler),
+                    new Training.Options(data, steps, learningRate, clip, average, every),
+                    about(),
+                    target);
             if (resume) {
-                training.resume(checkpoint);
+                training.resume();
             }
             console.note(
-                    "training on %d photographs and procedural images; bicubic scores %.3f dB",
-                    sampler.photographs(), bicubic.mean().psnr());
+                    "training on %d photographs and procedural images from step %d on; bicubic scores %.3f dB",
+                    sampler.photographs(), training.step(), bicubic.mean().psnr());
             long start = System.nanoTime();
             try (Progress progress = console.progress("train")) {
-                training.run(checkpoint, pairs, new Reporter(progress));
+                training.run(pairs, new Reporter(progress));
             }
             double seconds = (System.nanoTime() - start) * 1e-9;
-            Training.export(
-                    network,
-                    Map.of("model", model, "steps", Long.toString(steps), "seed", Long.toString(seed)),
-                    target);
             Evaluation result = EvaluateCommand.run(console, compute, network, pairs, "evaluate");
             print(network, bicubic, result, seconds, target);
         }
@@ -156,17 +179,17 @@ final class TrainCommand implements Callable<Integer> {
         }
 
         @Override
-        public void step(long step, long total, float loss, double rate) {
+        public void step(long step, long total, float loss) {
             smoothLoss = Double.isNaN(smoothLoss) ? loss : 0.98 * smoothLoss + 0.02 * loss;
             progress.update(step, total, String.format(Locale.ROOT, "loss %.3f", smoothLoss));
         }
 
         @Override
-        public void validated(long step, Evaluation result) {
+        public void validated(long step, Evaluation result, boolean best) {
             progress.wipe();
             console.note(
-                    "step %d: loss %.3f, %.3f dB, SSIM %.4f",
-                    step, smoothLoss, result.mean().psnr(), result.mean().ssim());
+                    "step %d: loss %.3f, %.3f dB, SSIM %.4f%s",
+                    step, smoothLoss, result.mean().psnr(), result.mean().ssim(), best ? ", the best so far" : "");
         }
     }
 
@@ -176,6 +199,8 @@ final class TrainCommand implements Callable<Integer> {
         require(every >= 1, "--every must be at least 1, not " + every);
         require(batch >= 1, "--batch must be at least 1, not " + batch);
         require(patch >= 8, "--patch must be at least 8, not " + patch);
+        require(clip > 0, "--clip must be above 0, not " + clip);
+        require(average >= 0 && average < 1, "--average must be at least 0 and below 1, not " + average);
         require(learningRate > 0, "--learning-rate must be above 0, not " + learningRate);
         require(procedural >= 0 && procedural <= 1, "--procedural must be between 0 and 1, not " + procedural);
         require(scale == null || (scale >= 2 && scale <= 4), "--scale must be 2, 3 or 4, not " + scale);
@@ -199,6 +224,21 @@ final class TrainCommand implements Callable<Integer> {
         EdsrConfig config = new EdsrConfig(
                 blocks == null ? 8 : blocks, features == null ? 32 : features, scale == null ? 2 : scale, 1);
         return new Edsr(config).initialize(new SplittableRandom(seed));
+    }
+
+    /** Returns what the weights' file says of how they came about. */
+    private Map<String, String> about() throws IOException {
+        Map<String, String> about = new LinkedHashMap<>();
+        about.put("model", model);
+        about.put("seed", Long.toString(seed));
+        if (teacher != null) {
+            about.put("teacher_sha256", WeightFile.read(teacher).sha256());
+        }
+        return about;
+    }
+
+    private static SuperResolutionNetwork teacher(Path file, int scale) throws IOException {
+        return Zoo.build(WeightFile.read(file), scale);
     }
 
     private List<ImageSource> photographs() throws IOException {

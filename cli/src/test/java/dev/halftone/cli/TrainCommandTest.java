@@ -45,14 +45,21 @@ final class TrainCommandTest {
     }
 
     @Test
-    void doesNotOverwriteAnEarlierRunAndResumesIt() throws IOException {
+    void doesNotOverwriteAnUnfinishedRun() throws IOException {
         assertThat(train().exitCode()).isZero();
-        byte[] first = Files.readAllBytes(output);
-        Files.delete(output);
+        assertThat(Samples.names(folder))
+                .containsExactlyInAnyOrder("images", "new.safetensors", "new.training.csv", "new.training.svg");
+        Files.createFile(folder.resolve("new.safetensors.checkpoint"));
         train().assertFailed(ExitCode.USAGE, "new.safetensors.checkpoint", "--resume");
-        train("--resume", "--batch", 3).assertFailed(ExitCode.BAD_INPUT, "batch 2, not 3");
-        assertThat(train("--resume").exitCode()).isZero();
-        assertThat(Files.readAllBytes(output)).isEqualTo(first);
+        train("--resume").assertFailed(ExitCode.BAD_INPUT, "new.safetensors.checkpoint");
+    }
+
+    @Test
+    void learnsFromATeacher() throws IOException {
+        Path teacher = Samples.network(folder);
+        assertThat(train("--teacher", teacher).exitCode()).isZero();
+        assertThat(Run.of("inspect", output).out()).contains("teacher_sha256");
+        train("--teacher", images).assertFailed(ExitCode.BAD_INPUT, images.toString());
     }
 
     @Test
@@ -88,6 +95,8 @@ final class TrainCommandTest {
                 List.of("--patch", 7),
                 List.of("--every", 0),
                 List.of("--learning-rate", 0),
+                List.of("--clip", 0),
+                List.of("--average", 1),
                 List.of("--procedural", 1.5),
                 List.of("--scale", 5),
                 List.of("--blocks", 0),

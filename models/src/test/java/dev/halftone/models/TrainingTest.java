@@ -6,15 +6,20 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.halftone.models.image.Bicubic;
 import dev.halftone.models.procedural.ProceduralImages;
+import dev.halftone.nn.Graph;
 import dev.halftone.nn.optim.Trainer.Batch;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.io.InvalidFileException;
+import dev.halftone.tensor.io.Safetensors;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
+import java.util.Map;
 import java.util.SplittableRandom;
+import java.util.TreeMap;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -32,18 +37,30 @@ class TrainingTest {
         private static final long serialVersionUID = 1L;
     }
 
-    private List<Float> train(int threads, Path checkpoint, boolean resume, long stopAt) throws Exception {
+    private static Training training(Compute compute, Edsr network, Path output) throws Exception {
+        return new Training(
+                compute,
+                network.initialize(new SplittableRandom(4)),
+                sampler(compute),
+                new Training.Options(DATA, 30, 2e-3, 50, 0.8, 10),
+                Map.of("model", "tiny"),
+                output);
+    }
+
+    /** Trains and returns the losses; stops as if killed after a step, if that is above 0. */
+    private List<Float> train(int threads, Path output, boolean resume, long stopAt) throws Exception {
         List<Float> losses = new ArrayList<>();
         try (Compute compute = Compute.ofThreads(threads)) {
-            Edsr network = new Edsr(new EdsrConfig(1, 6, 2, 1)).initialize(new SplittableRandom(4));
-            Training training =
-                    new Training(compute, network, sampler(compute), new Training.Options(DATA, 30, 2e-3, 10, 100));
+            Edsr network = new Edsr(new EdsrConfig(1, 6, 2, 1));
+            Training training = training(compute, network, output);
             if (resume) {
-                training.resume(checkpoint);
+                training.resume();
             }
-            training.run(checkpoint, List.of(), new Training.Listener() {
+            List<Evaluation.Pair> held =
+                    Evaluation.pairs(compute, List.of(ImageSource.of("b", ProceduralImages.image(5, 40, 48))), 2);
+            training.run(held, new Training.Listener() {
                 @Override
-                public void step(long step, long steps, float loss, double learningRate) {
+                public void step(long step, long steps, float loss) {
                     losses.add(loss);
                     if (step == stopAt) {
                         throw new Stop();
@@ -51,7 +68,9 @@ class TrainingTest {
                 }
 
                 @Override
-                public void validated(long step, Evaluation result) {}
+                public void validated(long step, Evaluation result, boolean best) {
+                    scores.put(step, result.mean().psnr());
+                }
             });
         } catch (Stop expected) {
             assertThat(losses).isNotEmpty();
@@ -59,31 +78,73 @@ class TrainingTest {
         return losses;
     }
 
+    private final Map<Long, Double> scores = new TreeMap<>();
+
     @Test
     void aResumedRunEndsWithTheSameBytes() throws Exception {
-        Path whole = folder.resolve("whole.safetensors");
-        Path parts = folder.resolve("parts.safetensors");
+        Path whole = Files.createDirectory(folder.resolve("whole")).resolve("x.safetensors");
+        Path parts = Files.createDirectory(folder.resolve("parts")).resolve("x.safetensors");
         List<Float> losses = train(1, whole, false, -1);
         assertThat(losses).hasSize(30);
         assertThat(losses.getLast()).isLessThan(losses.getFirst());
         train(2, parts, false, 17);
+        assertThat(Training.checkpoint(parts)).exists();
         // The last checkpoint is that of step 10, and the loss of step 11 is the first after it.
         assertThat(train(3, parts, true, -1)).isEqualTo(losses.subList(10, 30));
-        assertThat(Files.readAllBytes(parts)).isEqualTo(Files.readAllBytes(whole));
+        for (String name : List.of("x.safetensors", "x.training.csv", "x.training.svg")) {
+            assertThat(parts.resolveSibling(name)).hasSameBinaryContentAs(whole.resolveSibling(name));
+        }
+        assertThat(Training.checkpoint(parts)).doesNotExist();
     }
 
     @Test
-    void refusesACheckpointOfOtherSettings() throws Exception {
-        Path checkpoint = folder.resolve("a.safetensors");
-        train(1, checkpoint, false, 10);
-        train(1, checkpoint, false, 11);
-        Edsr other = new Edsr(new EdsrConfig(1, 8, 2, 1));
+    void keepsTheWeightsThatScoredBestAndTheCourseOfTheRun() throws Exception {
+        Path output = folder.resolve("x.safetensors");
+        train(1, output, false, -1);
+        assertThat(scores).containsOnlyKeys(10L, 20L, 30L);
+        Map.Entry<Long, Double> best =
+                scores.entrySet().stream().max(Map.Entry.comparingByValue()).orElseThrow();
+        assertThat(Safetensors.read(output).metadata())
+                .containsEntry("steps", best.getKey().toString())
+                .containsEntry("model", "tiny");
+        List<String> rows = Files.readAllLines(folder.resolve("x.training.csv"));
+        assertThat(rows.getFirst()).isEqualTo("step,loss,learning_rate,gradient_norm,psnr,ssim");
+        assertThat(rows).hasSize(31);
+        assertThat(rows.get(20)).startsWith("20,").contains("," + scores.get(20L) + ",");
+        assertThat(rows.get(19)).endsWith(",,");
+        assertThat(folder.resolve("x.training.svg"))
+                .content()
+                .contains(String.format(Locale.ROOT, "best %.2f", best.getValue()));
+    }
+
+    @Test
+    void refusesACheckpointOfOtherSettingsAndOneWithoutItsWeights() throws Exception {
+        Path output = folder.resolve("a.safetensors");
+        train(1, output, false, 11);
         Compute compute = Compute.shared();
-        Training training =
-                new Training(compute, other, sampler(compute), new Training.Options(DATA, 30, 2e-3, 10, 100));
-        assertThatThrownBy(() -> training.resume(checkpoint))
+        assertThatThrownBy(() -> training(compute, new Edsr(new EdsrConfig(1, 8, 2, 1)), output)
+                        .resume())
                 .isInstanceOf(InvalidFileException.class)
                 .hasMessageContaining("features 6, not 8");
+        Files.delete(output);
+        assertThatThrownBy(() -> training(compute, new Edsr(new EdsrConfig(1, 6, 2, 1)), output)
+                        .resume())
+                .isInstanceOf(InvalidFileException.class)
+                .hasMessageContaining("a.safetensors is missing");
+    }
+
+    @Test
+    void aTeacherAnswersForThePhotographs() throws Exception {
+        Compute compute = Compute.shared();
+        Edsr teacher = new Edsr(new EdsrConfig(1, 6, 2, 1)).initialize(new SplittableRandom(8));
+        Batch plain = sampler(compute).at(3);
+        Batch taught = new TeacherBatches(compute, teacher, sampler(compute)).at(3);
+        assertThat(taught.input().toArray()).isEqualTo(plain.input().toArray());
+        assertThat(taught.target().shape()).isEqualTo(plain.target().shape());
+        float[] answer = teacher.forward(Graph.eager(compute).constant(plain.input()))
+                .tensor()
+                .toArray();
+        assertThat(taught.target().toArray()).isEqualTo(answer);
     }
 
     @Test

@@ -10,6 +10,8 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.IdentityHashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -169,6 +171,25 @@ public final class Graph {
             }
         }
         return new Gradients(gradients, parameters);
+    }
+
+    /**
+     * Returns the layer of {@code network} (else the op) that computed the first value of this record which is not finite, for
+     * messages.
+     */
+    public Optional<String> firstNonFinite(Module network) {
+        for (Node node : nodes) {
+            for (float v : node.output().tensor().toArray()) {
+                if (!Float.isFinite(v)) {
+                    return Optional.of(network.parameters().entrySet().stream()
+                            .filter(e -> node.inputs().stream().anyMatch(i -> i.parameter() == e.getValue()))
+                            .map(Map.Entry::getKey)
+                            .findFirst()
+                            .orElse(node.op().toString()));
+                }
+            }
+        }
+        return Optional.empty();
     }
 
     /** Returns the record, in the order of execution. */

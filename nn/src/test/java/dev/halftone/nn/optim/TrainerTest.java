@@ -3,9 +3,12 @@ package dev.halftone.nn.optim;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.within;
+import static org.assertj.core.api.Assertions.withinPercentage;
 
 import dev.halftone.nn.Conv2d;
 import dev.halftone.nn.Module;
+import dev.halftone.nn.Parameter;
 import dev.halftone.nn.ResidualBlock;
 import dev.halftone.nn.StateDict;
 import dev.halftone.nn.Value;
@@ -16,6 +19,8 @@ import dev.halftone.tensor.io.Safetensors;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
@@ -54,7 +59,8 @@ class TrainerTest {
                 TrainerTest::batch,
                 Value::l1Loss,
                 new CosineSchedule(0.01, STEPS, 2),
-                new Adam(network.parameters()));
+                new Adam(network.parameters()),
+                new Trainer.Options(0.5, 0.9));
     }
 
     private byte[] checkpoint(Trainer trainer, String name) throws IOException {
@@ -68,14 +74,14 @@ class TrainerTest {
         try (Compute one = Compute.ofThreads(1);
                 Compute three = Compute.ofThreads(3)) {
             Trainer whole = trainer(one, network());
-            float first = whole.run();
+            float first = whole.run().loss();
             while (whole.step() < 5) {
                 whole.run();
             }
             checkpoint(whole, "middle.safetensors");
             float last = 0;
             while (whole.step() < STEPS) {
-                last = whole.run();
+                last = whole.run().loss();
             }
             assertThat(last).as("the loss").isLessThan(0.9f * first);
 
@@ -87,7 +93,7 @@ class TrainerTest {
             assertThat(resumed.step()).isEqualTo(5);
             float resumedLast = 0;
             while (resumed.step() < STEPS) {
-                resumedLast = resumed.run();
+                resumedLast = resumed.run().loss();
             }
             assertThat(resumedLast).isEqualTo(last);
             assertThat(checkpoint(resumed, "resumed.safetensors")).isEqualTo(checkpoint(whole, "whole.safetensors"));
@@ -150,7 +156,9 @@ class TrainerTest {
         List<float[]> before = network.parameters().values().stream()
                 .map(p -> p.value().toArray())
                 .toList();
-        assertThatThrownBy(trainer::run).isInstanceOf(ArithmeticException.class).hasMessageContaining("NaN at step 1");
+        assertThatThrownBy(trainer::run)
+                .isInstanceOf(ArithmeticException.class)
+                .hasMessageContaining("NaN at step 1, from body.0.weight on");
         assertThat(trainer.step()).isEqualTo(1);
         List<float[]> after = network.parameters().values().stream()
                 .map(p -> p.value().toArray())
@@ -158,5 +166,77 @@ class TrainerTest {
         for (int i = 0; i < before.size(); i++) {
             assertThat(after.get(i)).isEqualTo(before.get(i));
         }
+    }
+
+    @Test
+    void namesTheParameterWhoseGradientIsNotFinite() {
+        Module network = network();
+        network.parameters().forEach((name, p) -> p.value().fill(name.endsWith("bias") ? 0 : 1));
+        // A loss of 3e8 whose slope is beyond the largest float.
+        Trainer trainer = new Trainer(
+                Compute.shared(),
+                network,
+                step -> new Trainer.Batch(
+                        Tensor.zeros(1, 3, 3, 3), Tensor.zeros(1, 3, 3, 3).fill(1e-30f)),
+                (output, target) -> output.scale(100).l1Loss(target).scale(3e38f),
+                step -> 0.01,
+                new Adam(network.parameters()));
+        assertThatThrownBy(trainer::run)
+                .isInstanceOf(ArithmeticException.class)
+                .hasMessageContaining("the gradient of ")
+                .hasMessageContaining("at step 0");
+    }
+
+    @Test
+    void clippingShortensTheGradientsTogetherAndSaysHowLongTheyWere() {
+        // The update of plain gradient descent shows the clipped gradient; Adam's first step does not depend on its
+        // length.
+        List<Float> lengths = new ArrayList<>();
+        for (double limit : new double[] {Double.POSITIVE_INFINITY, 1e-3}) {
+            Module network = network();
+            Adam.Options l2 = new Adam.Options(0, 0, 1, 0, false, false);
+            Trainer trainer = new Trainer(
+                    Compute.shared(),
+                    network,
+                    TrainerTest::batch,
+                    Value::l1Loss,
+                    step -> 1,
+                    new Adam(network.parameters(), l2),
+                    new Trainer.Options(limit, 0));
+            Map<String, float[]> before = new LinkedHashMap<>();
+            network.parameters().forEach((name, p) -> before.put(name, p.value().toArray()));
+            double norm = trainer.run().gradientNorm();
+            assertThat(norm).isGreaterThan(0.01);
+            double squares = 0;
+            for (Map.Entry<String, Parameter> e : network.parameters().entrySet()) {
+                float[] now = e.getValue().value().toArray();
+                for (int i = 0; i < now.length; i++) {
+                    // Adam without momentum and with epsilon 1 moves by g / (|g| + 1).
+                    double step = Math.abs((double) before.getOrDefault(e.getKey(), now)[i] - now[i]);
+                    squares += Math.pow(step / (1 - step), 2);
+                }
+            }
+            assertThat(Math.sqrt(squares)).isCloseTo(Math.min(norm, limit), withinPercentage(0.5));
+            lengths.add((float) norm);
+        }
+        assertThat(lengths.get(1)).isEqualTo(lengths.get(0));
+    }
+
+    @Test
+    void theAverageLagsBehindTheWeightsAndIsOnlyLent() {
+        Module network = network();
+        Trainer trainer = trainer(Compute.shared(), network);
+        Tensor weight = network.parameters().values().iterator().next().value();
+        double expected = weight.toArray()[5];
+        for (int n = 0; n < 4; n++) {
+            trainer.run();
+            double keep = Math.min(0.9, (1.0 + n) / (10 + n));
+            expected = keep * expected + (1 - keep) * weight.toArray()[5];
+        }
+        float[] present = weight.toArray();
+        double average = expected;
+        trainer.withAverage(() -> assertThat((double) weight.toArray()[5]).isCloseTo(average, within(1e-6)));
+        assertThat(weight.toArray()).isEqualTo(present);
+        assertThat((double) present[5]).isNotCloseTo(average, within(1e-6));
     }
 }
