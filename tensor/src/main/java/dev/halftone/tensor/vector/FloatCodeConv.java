@@ -5,123 +5,166 @@ import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
 import dev.halftone.tensor.kernels.ActivationCodes;
-import dev.halftone.tensor.kernels.ConvAffine;
 import dev.halftone.tensor.kernels.PackedConv;
 import dev.halftone.tensor.kernels.QuantizedConvWeight;
-import java.util.Arrays;
 
 /**
- * A convolution on codes of up to 8 bits held as floats: integers below 2^24 are exact in fp32, in any order, so the fp32
- * micro-kernel is an exact integer kernel as long as no sum gets there. Where the whole sum could, it is cut into kernel rows or
- * taps, whose exact sums are added as integers.
+ * A convolution on codes of up to 8 bits held as floats: integers up to 2^24 are exact in fp32, in any order, so the fp32
+ * micro-kernel is an exact integer kernel as long as no sum gets beyond. Codes are centred: products of 8-bit ones stay within
+ * 128 * 128, so 1,024 of them add up exactly. Longer sums are cut into kernel rows or taps, whose sums are added as integers.
  */
 final class FloatCodeConv implements PackedConv {
     private static final long EXACT = 1 << 24;
 
-    private final QuantizedConvWeight weight;
+    private final int inChannels;
+    private final int outChannels;
+    private final int kernel;
     private final UniformGrid grid;
-    private final ConvAffine affine;
-    private final float[] codes;
+    private final int activationCentre;
+    private final ConvEnd end;
+    private final float[] weights;
     /** How many kernel rows, and how many taps of a row, one exact sum spans. */
     private final int rowsPerSum;
 
     private final int tapsPerSum;
 
     FloatCodeConv(QuantizedConvWeight weight, UniformGrid grid) {
-        this.weight = weight;
+        this.inChannels = weight.inChannels();
+        this.outChannels = weight.outChannels();
+        this.kernel = weight.kernel();
         this.grid = grid;
-        this.affine = new ConvAffine(weight, grid);
-        byte[] plain = weight.codes().unpack();
-        codes = new float[plain.length];
-        for (int i = 0; i < plain.length; i++) {
-            codes[i] = plain[i] & 0xFF;
+        this.activationCentre = centre(grid.bits());
+        int weightCentre = centre(weight.codes().bits());
+        this.end = new ConvEnd(weight, grid, weightCentre, activationCentre, 0);
+        byte[] codes = weight.codes().unpack();
+        weights = new float[codes.length];
+        for (int i = 0; i < codes.length; i++) {
+            weights[i] = (codes[i] & 0xFF) - weightCentre;
         }
-        int kernel = weight.kernel();
-        boolean whole = fits(weight, grid, kernel * kernel);
-        boolean row = fits(weight, grid, kernel);
+        boolean whole = exact(weight, grid, kernel * kernel);
         rowsPerSum = whole ? kernel : 1;
-        tapsPerSum = whole || row ? kernel : 1;
+        tapsPerSum = whole || exact(weight, grid, kernel) ? kernel : 1;
+    }
+
+    private static int centre(int bits) {
+        return 1 << (bits - 1);
     }
 
     static boolean supports(QuantizedConvWeight weight, UniformGrid grid) {
-        return fits(weight, grid, 1);
+        return exact(weight, grid, 1);
     }
 
-    private static boolean fits(QuantizedConvWeight weight, UniformGrid grid, int taps) {
-        long maxWeight = (1L << weight.codes().bits()) - 1;
-        return (long) taps * weight.inChannels() * maxWeight * grid.maxCode() < EXACT;
+    private static boolean exact(QuantizedConvWeight weight, UniformGrid grid, int taps) {
+        long largest = (long) centre(weight.codes().bits()) * centre(grid.bits());
+        return (long) taps * weight.inChannels() * largest <= EXACT;
+    }
+
+    /** Centred codes, {@code [padded row][padded column][channel]}. */
+    private static final class Codes implements ActivationCodes {
+        final CodeMap map;
+        final float[] values;
+        private final int centre;
+
+        Codes(CodeMap map, int centre) {
+            this.map = map;
+            this.centre = centre;
+            values = new float
+                    [Math.multiplyExact(Math.multiplyExact(map.paddedRows(), map.paddedWidth), map.channels())];
+        }
+
+        int at(int paddedRow, int paddedColumn) {
+            return (paddedRow * map.paddedWidth + paddedColumn) * map.channels();
+        }
+
+        @Override
+        public Shape shape() {
+            return map.shape;
+        }
+
+        @Override
+        public byte[] toArray() {
+            byte[] codes = new byte[map.shape.size()];
+            int row = map.width() * map.channels();
+            for (int i = 0; i < codes.length; i++) {
+                int at = at(map.firstTapRow(i / row) + map.padding, map.padding) + i % row;
+                codes[i] = (byte) (int) (values[at] + centre);
+            }
+            return codes;
+        }
     }
 
     @Override
     public ActivationCodes allocate(int batch, int height, int width) {
-        return CodePlanes.Codes.floats(Shape.of(batch, height, width, weight.inChannels()), weight.kernel() / 2);
+        return new Codes(new CodeMap(Shape.of(batch, height, width, inChannels), kernel / 2, width), activationCentre);
     }
 
-    private CodePlanes.Codes own(ActivationCodes codes) {
-        if (codes instanceof CodePlanes.Codes own
-                && own.shape().dim(3) == weight.inChannels()
-                && own.values.length > 0 == own.shape().size() > 0) {
+    private Codes own(ActivationCodes codes) {
+        if (codes instanceof Codes own
+                && own.centre == activationCentre
+                && own.map.channels() == inChannels
+                && own.map.padding == kernel / 2) {
             return own;
         }
         throw new IllegalArgumentException("codes of " + codes.shape() + " that this convolution did not allocate");
     }
 
     @Override
-    public void quantize(Tensor x, ActivationCodes activations, int fromRow, int toRow) {
-        CodePlanes.Codes to = own(activations);
-        int channels = weight.inChannels();
-        to.check(x, channels, fromRow, toRow);
-        int width = to.shape().dim(2);
+    public void quantize(Tensor x, ActivationCodes codes, int fromRow, int toRow) {
+        Codes own = own(codes);
+        own.check(x, inChannels, fromRow, toRow);
+        int width = own.map.width();
+        int count = width * inChannels;
         for (int row = fromRow; row < toRow; row++) {
-            int at = to.rowAt(row);
-            CodePlanes.quantize(
-                    grid, x.array(), x.offset() + row * width * channels, to.values, at * channels, width * channels);
-            for (int i = at; i < at + width; i++) {
-                float sum = 0;
-                for (int c = 0; c < channels; c++) {
-                    sum += to.values[i * channels + c];
+            int at = own.at(own.map.firstTapRow(row) + own.map.padding, own.map.padding);
+            CodeMap.quantize(grid, x.array(), x.offset() + row * count, own.values, at, count);
+            for (int column = 0; column < width; column++) {
+                int sum = 0;
+                for (int c = 0; c < inChannels; c++, at++) {
+                    sum += (int) own.values[at];
+                    own.values[at] -= activationCentre;
                 }
-                to.pixelSums[i] = (int) sum;
+                own.map.setPixelSum(row, column, sum);
             }
         }
     }
 
     @Override
-    public void forward(ActivationCodes activations, boolean relu, Tensor y, int fromRow, int toRow) {
-        CodePlanes.Codes from = own(activations);
-        int in = weight.inChannels();
-        int out = weight.outChannels();
-        int kernel = weight.kernel();
-        from.check(y, out, fromRow, toRow);
-        int width = from.shape().dim(2);
-        float[] sums = new float[width * out];
-        boolean whole = rowsPerSum * tapsPerSum == kernel * kernel;
-        int[] total = new int[whole ? 0 : sums.length];
-        Panels panels = new Panels(from.values, codes, sums, new float[out]);
-        panels.xStep = in;
+    public void forward(ActivationCodes codes, boolean relu, Tensor y, int fromRow, int toRow) {
+        Codes own = own(codes);
+        own.check(y, outChannels, fromRow, toRow);
+        CodeMap map = own.map;
+        int width = map.width();
+        float[] part = new float[width * outChannels];
+        int[] sums = new int[part.length];
+        int[] codeSums = new int[width];
+        Panels panels = new Panels(own.values, weights, part, new float[outChannels]);
+        panels.xStep = inChannels;
         panels.xInner = 1;
-        panels.xRow = from.paddedWidth * in;
-        panels.wStep = out;
-        panels.wRow = kernel * in * out;
-        panels.yStep = out;
+        panels.xRow = map.paddedWidth * inChannels;
+        panels.wStep = outChannels;
+        panels.wRow = kernel * inChannels * outChannels;
+        panels.yStep = outChannels;
         panels.rows = rowsPerSum;
-        panels.run = tapsPerSum * in;
+        panels.run = tapsPerSum * inChannels;
         for (int row = fromRow; row < toRow; row++) {
-            int first = from.firstTapAt(row);
-            Arrays.fill(total, 0);
+            int first = map.firstTapRow(row);
             for (int ky = 0; ky < kernel; ky += rowsPerSum) {
                 for (int kx = 0; kx < kernel; kx += tapsPerSum) {
                     panels.run(
-                            width, out, (first + ky * from.paddedWidth + kx) * in, (ky * kernel + kx) * in * out, 0, 0);
-                    for (int i = 0; i < total.length; i++) {
-                        total[i] += (int) sums[i];
+                            width,
+                            outChannels,
+                            own.at(first + ky, kx),
+                            (ky * kernel + kx) * inChannels * outChannels,
+                            0,
+                            0);
+                    boolean add = ky + kx > 0;
+                    for (int i = 0; i < sums.length; i++) {
+                        sums[i] = (int) part[i] + (add ? sums[i] : 0);
                     }
                 }
             }
-            for (int i = 0; i < total.length; i++) {
-                sums[i] = total[i];
-            }
-            CodePlanes.finish(affine, from, kernel, row, sums, out, relu, y);
+            map.codeSums(row, codeSums);
+            end.finish(map, row, 0, width, 0, outChannels, codeSums, sums, outChannels, relu, y);
         }
     }
 }

@@ -1,255 +1,346 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.tensor.vector;
 
-import dev.halftone.tensor.PackedCodes;
 import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
 import dev.halftone.tensor.kernels.ActivationCodes;
-import dev.halftone.tensor.kernels.ConvAffine;
 import dev.halftone.tensor.kernels.PackedConv;
 import dev.halftone.tensor.kernels.QuantizedConvWeight;
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
 import java.nio.ByteOrder;
+import java.util.Arrays;
 import jdk.incubator.vector.ByteVector;
-import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.ShortVector;
 import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorSpecies;
 
 /**
- * A convolution on codes of 1 to 3 bits by table look-up. Lanes are 64 output channels. {@code 6 / bits} input channels form a group:
- * their weight codes are a 6-bit index, one byte for each output channel; their activation codes are a 6-bit number that selects one
- * of 64 tables of 64 bytes, whose entry at an index is the sum of the group's products. One byte shuffle and one addition do
- * {@code 64 * 6 / bits} multiply-adds. Sums stay in bytes as long as they cannot overflow, then are widened.
- *
- * <p>Tables and weights lie outside the heap, aligned to cache lines: a heap array starts 16 bytes off one.
+ * A convolution on codes by table look-up ({@link LookupTable}). The lanes of a byte vector are a block of output channels. For
+ * every group of input channels a pixel has the number of a table; one byte shuffle looks up the group's products for the whole
+ * block, one addition sums them. Byte sums are widened before they can overflow.
  */
 final class TableConv implements PackedConv {
-    private static final VectorSpecies<Byte> BYTES = ByteVector.SPECIES_512;
-    private static final VectorSpecies<Short> SHORTS = ShortVector.SPECIES_512;
-    private static final ByteOrder ORDER = ByteOrder.nativeOrder();
-    private static final int BLOCK = 64;
-    private static final int PIXELS = 4;
+    private static final VectorSpecies<Byte> BYTES = LookupTable.BYTES;
+    private static final VectorSpecies<Short> SHORTS = VectorSpecies.of(short.class, BYTES.vectorShape());
+    private static final VectorSpecies<Integer> INTS = VectorSpecies.of(int.class, BYTES.vectorShape());
+    /** Output channels of a block. */
+    private static final int BLOCK = LookupTable.LANES;
 
-    private final QuantizedConvWeight weight;
+    private static final int HALF = BLOCK / 2;
+    /** Outputs of a tile: the table numbers of as many neighbouring pixels are read as one long. */
+    private static final int PIXELS = 8;
+
+    private static final VarHandle LONG = MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
+
+    private final int inChannels;
+    private final int outChannels;
+    private final int kernel;
     private final UniformGrid grid;
-    private final ConvAffine affine;
-    private final int bits;
-    private final int group;
-    private final int groups;
-    private final int chunk;
-    private final int blocks;
-    private final MemorySegment tables;
-    /** {@code [block][ky][kx][group][64]}; lane 2i is channel i of the block, lane 2i + 1 is channel 32 + i. */
-    private final MemorySegment weights;
+    private final LookupTable table;
+    private final ConvEnd end;
+    /** Look-ups between two widenings; a tap takes {@code runs} of them. */
+    private final int run;
 
-    TableConv(QuantizedConvWeight weight, UniformGrid grid) {
-        this.weight = weight;
+    private final int runs;
+    /** Table indices, {@code [block][ky][kx][group][lane]}; lane {@code 4 i + j} is channel {@code j * BLOCK / 4 + i} of the block. */
+    private final byte[] weights;
+
+    TableConv(QuantizedConvWeight weight, UniformGrid grid, LookupTable table) {
+        this.inChannels = weight.inChannels();
+        this.outChannels = weight.outChannels();
+        this.kernel = weight.kernel();
         this.grid = grid;
-        this.affine = new ConvAffine(weight, grid);
-        bits = Math.max(weight.codes().bits(), grid.bits());
-        group = 6 / bits;
-        groups = Math.ceilDiv(weight.inChannels(), group);
-        chunk = 255 / largestEntry(bits);
-        blocks = Math.ceilDiv(weight.outChannels(), BLOCK);
-        tables = Arena.ofAuto().allocate(BLOCK * BLOCK, BLOCK);
-        for (int a = 0; a < BLOCK; a++) {
-            for (int w = 0; w < BLOCK; w++) {
-                tables.set(ValueLayout.JAVA_BYTE, a * BLOCK + w, (byte) entry(a, w));
+        this.table = table;
+        int groups = Math.ceilDiv(inChannels, table.group);
+        runs = Math.ceilDiv(groups, table.run());
+        run = Math.ceilDiv(groups, runs);
+        end = new ConvEnd(
+                weight, grid, table.weightCentre, table.activationCentre, table.bias * kernel * kernel * runs * run);
+        weights = indices(weight);
+    }
+
+    private byte[] indices(QuantizedConvWeight weight) {
+        int groups = runs * run;
+        int taps = kernel * kernel;
+        byte[] indices = new byte[Math.multiplyExact(Math.ceilDiv(outChannels, BLOCK) * BLOCK, taps * groups)];
+        for (int i = 0; i < table.group; i++) {
+            for (int at = 0; at < indices.length; at++) {
+                indices[at] |= (byte) (table.weightCentre << (i * table.weightBits));
             }
         }
-        int kernel = weight.kernel();
-        weights = Arena.ofAuto().allocate((long) blocks * kernel * kernel * groups * BLOCK, BLOCK);
-        PackedCodes codes = weight.codes();
-        for (int tap = 0; tap < kernel * kernel; tap++) {
-            for (int ci = 0; ci < weight.inChannels(); ci++) {
-                for (int co = 0; co < weight.outChannels(); co++) {
-                    int code = codes.get((tap * weight.inChannels() + ci) * weight.outChannels() + co);
-                    int inBlock = co % BLOCK;
-                    int lane = inBlock < 32 ? 2 * inBlock : 2 * (inBlock - 32) + 1;
-                    long at = ((long) (co / BLOCK * kernel * kernel + tap) * groups + ci / group) * BLOCK + lane;
-                    int index = weights.get(ValueLayout.JAVA_BYTE, at) | code << (ci % group * bits);
-                    weights.set(ValueLayout.JAVA_BYTE, at, (byte) index);
-                }
+        byte[] codes = weight.codes().unpack();
+        for (int from = 0; from < codes.length; from++) {
+            int c = from % outChannels;
+            int ci = from / outChannels % inChannels;
+            int tap = from / outChannels / inChannels;
+            int inBlock = c % BLOCK;
+            int lane = inBlock % (BLOCK / 4) * 4 + inBlock / (BLOCK / 4);
+            int at = ((c / BLOCK * taps + tap) * groups + ci / table.group) * BLOCK + lane;
+            int change = codes[from] ^ table.weightCentre;
+            indices[at] ^= (byte) (change << (ci % table.group * table.weightBits));
+        }
+        return indices;
+    }
+
+    /** Table numbers, {@code [padded row][group][padded column]}. */
+    private static final class Codes implements ActivationCodes {
+        final CodeMap map;
+        final byte[] numbers;
+        private final int groups;
+        private final LookupTable table;
+
+        Codes(CodeMap map, int groups, LookupTable table) {
+            this.map = map;
+            this.groups = groups;
+            this.table = table;
+            numbers = new byte[Math.multiplyExact(Math.multiplyExact(map.paddedRows(), groups), map.paddedWidth)];
+            Arrays.fill(numbers, (byte) table.outside());
+        }
+
+        /** Returns the index of the first group of a pixel. */
+        int at(int paddedRow, int paddedColumn) {
+            return paddedRow * groups * map.paddedWidth + paddedColumn;
+        }
+
+        @Override
+        public Shape shape() {
+            return map.shape;
+        }
+
+        @Override
+        public byte[] toArray() {
+            byte[] codes = new byte[map.shape.size()];
+            int channels = map.channels();
+            for (int i = 0; i < codes.length; i++) {
+                int pixel = i / channels;
+                int c = i % channels;
+                int at = at(map.firstTapRow(pixel / map.width()) + map.padding, map.padding + pixel % map.width());
+                int number = numbers[at + c / table.group * map.paddedWidth] & 0xFF;
+                codes[i] =
+                        (byte) (number >> (c % table.group * table.activationBits) & ((1 << table.activationBits) - 1));
             }
+            return codes;
         }
-    }
-
-    private static int largestEntry(int bits) {
-        int max = (1 << bits) - 1;
-        return 6 / bits * max * max;
-    }
-
-    private int entry(int activations, int weightCodes) {
-        int mask = (1 << bits) - 1;
-        int sum = 0;
-        for (int i = 0; i < group; i++) {
-            sum += (activations >> (i * bits) & mask) * (weightCodes >> (i * bits) & mask);
-        }
-        return sum;
-    }
-
-    static boolean supports(QuantizedConvWeight weight, UniformGrid grid) {
-        int bits = Math.max(weight.codes().bits(), grid.bits());
-        long max = (1L << bits) - 1;
-        return bits <= 3
-                && Panels.SPECIES.vectorBitSize() == 512
-                && (long) weight.kernel() * weight.kernel() * weight.inChannels() * max * max <= Short.MAX_VALUE;
     }
 
     @Override
     public ActivationCodes allocate(int batch, int height, int width) {
-        // Columns are rounded up to whole tiles; the extra outputs are computed and dropped.
+        // Whole tiles; the outputs behind the last column are computed and dropped.
         int columns = Math.ceilDiv(width, PIXELS) * PIXELS;
-        return CodePlanes.Codes.tables(
-                Shape.of(batch, height, width, weight.inChannels()), weight.kernel() / 2, columns, group, bits);
+        CodeMap map = new CodeMap(Shape.of(batch, height, width, inChannels), kernel / 2, columns);
+        return new Codes(map, runs * run, table);
     }
 
-    private CodePlanes.Codes own(ActivationCodes codes) {
-        if (codes instanceof CodePlanes.Codes own
-                && own.shape().dim(3) == weight.inChannels()
-                && own.tables.length == own.pixelSums.length * groups) {
+    private Codes own(ActivationCodes codes) {
+        if (codes instanceof Codes own
+                && own.table == table
+                && own.groups == runs * run
+                && own.map.channels() == inChannels
+                && own.map.padding == kernel / 2) {
             return own;
         }
         throw new IllegalArgumentException("codes of " + codes.shape() + " that this convolution did not allocate");
     }
 
     @Override
-    public void quantize(Tensor x, ActivationCodes activations, int fromRow, int toRow) {
-        CodePlanes.Codes to = own(activations);
-        int channels = weight.inChannels();
-        to.check(x, channels, fromRow, toRow);
-        int width = to.shape().dim(2);
-        float[] codes = new float[width * channels];
+    public void quantize(Tensor x, ActivationCodes codes, int fromRow, int toRow) {
+        Codes own = own(codes);
+        own.check(x, inChannels, fromRow, toRow);
+        CodeMap map = own.map;
+        int values = map.width() * inChannels;
+        float[] floats = new float[values];
+        byte[] bytes = new byte[values + Long.BYTES];
         for (int row = fromRow; row < toRow; row++) {
-            int at = to.rowAt(row);
-            CodePlanes.quantize(grid, x.array(), x.offset() + row * width * channels, codes, 0, width * channels);
-            int from = 0;
-            for (int i = 0; i < width; i++) {
-                int sum = 0;
-                for (int g = 0, c = 0; g < groups; g++) {
-                    int number = 0;
-                    for (int k = 0; k < group && c < channels; k++, c++) {
-                        int code = (int) codes[from++];
-                        number |= code << (k * bits);
-                        sum += code;
-                    }
-                    to.tables[(at + i) * groups + g] = (char) number;
-                }
-                to.pixelSums[at + i] = sum;
+            CodeMap.quantize(grid, x.array(), x.offset() + row * values, floats, 0, values);
+            for (int i = 0; i < values; i++) {
+                bytes[i] = (byte) floats[i];
+            }
+            int to = own.at(map.firstTapRow(row) + map.padding, map.padding);
+            for (int column = 0; column < map.width(); column++) {
+                map.setPixelSum(
+                        row, column, pixel(bytes, column * inChannels, own.numbers, to + column, map.paddedWidth));
             }
         }
+    }
+
+    /**
+     * Writes the table numbers of a pixel and returns the sum of its codes. A multiplication brings the codes of a group, one per
+     * byte, side by side: byte {@code i} goes to bit {@code shift + i * bits}, and all its other images stay clear of those bits
+     * because {@code group * bits <= 8}.
+     */
+    private int pixel(byte[] codes, int from, byte[] numbers, int to, int step) {
+        int bits = table.activationBits;
+        int group = table.group;
+        int shift = (8 - bits) * (group - 1);
+        long gather = 0;
+        for (int i = 0; i < group; i++) {
+            gather |= 1L << (shift - (8 - bits) * i);
+        }
+        int mask = (1 << (group * bits)) - 1;
+        int whole = inChannels / group;
+        for (int g = 0; g < whole; g++) {
+            long bytes = (long) LONG.get(codes, from + g * group);
+            numbers[to + g * step] = (byte) ((int) ((bytes * gather) >>> shift) & mask);
+        }
+        int rest = inChannels - whole * group;
+        if (rest > 0) {
+            long bytes = (long) LONG.get(codes, from + whole * group) & ((1L << (8 * rest)) - 1);
+            numbers[to + whole * step] = (byte) ((int) ((bytes * gather) >>> shift) & mask);
+        }
+        int sum = 0;
+        for (int c = 0; c < inChannels; c++) {
+            sum += codes[from + c];
+        }
+        return sum;
     }
 
     @Override
-    public void forward(ActivationCodes activations, boolean relu, Tensor y, int fromRow, int toRow) {
-        CodePlanes.Codes from = own(activations);
-        int kernel = weight.kernel();
-        from.check(y, weight.outChannels(), fromRow, toRow);
-        int width = from.shape().dim(2);
-        int stride = blocks * BLOCK;
-        float[] sums = new float[Math.ceilDiv(width, PIXELS) * PIXELS * stride];
-        int run = kernel * groups;
+    public void forward(ActivationCodes codes, boolean relu, Tensor y, int fromRow, int toRow) {
+        Codes own = own(codes);
+        own.check(y, outChannels, fromRow, toRow);
+        CodeMap map = own.map;
+        int[] starts = starts(own);
+        int segment = Math.min(starts.length, 0xFFFF / (run * table.span));
+        int[] codeSums = new int[map.width()];
+        short[] raw = new short[PIXELS * BLOCK];
+        int[] sums = new int[PIXELS * BLOCK];
         for (int row = fromRow; row < toRow; row++) {
-            int first = from.firstTapAt(row);
-            for (int block = 0; block < blocks; block++) {
-                for (int x = 0; x < width; x += PIXELS) {
-                    tile(
-                            weights,
-                            (long) block * kernel * run * BLOCK,
-                            tables,
-                            from.tables,
-                            (first + x) * groups,
-                            groups,
-                            from.paddedWidth * groups,
-                            kernel,
-                            run,
-                            chunk,
-                            sums,
-                            x * stride + block * BLOCK,
-                            stride);
+            map.codeSums(row, codeSums);
+            for (int block = 0; block * BLOCK < outChannels; block++) {
+                int channels = Math.min(BLOCK, outChannels - block * BLOCK);
+                for (int x = 0; x < map.width(); x += PIXELS) {
+                    int at = own.at(map.firstTapRow(row), x);
+                    for (int from = 0; from < starts.length; from += segment) {
+                        int to = Math.min(starts.length, from + segment);
+                        int weightsAt = (block * starts.length + from) * run * BLOCK;
+                        tile(
+                                table.slot,
+                                own.numbers,
+                                at,
+                                map.paddedWidth,
+                                starts,
+                                from,
+                                to,
+                                run,
+                                weights,
+                                weightsAt,
+                                raw);
+                        widen(raw, sums, from > 0);
+                    }
+                    int pixels = Math.min(PIXELS, map.width() - x);
+                    end.finish(map, row, x, pixels, block * BLOCK, channels, codeSums, sums, BLOCK, relu, y);
                 }
             }
-            CodePlanes.finish(affine, from, kernel, row, sums, stride, relu, y);
         }
     }
 
-    /** Computes {@code PIXELS} neighbouring outputs of 64 channels. */
+    /** Returns where each run of look-ups begins, relative to the first group of the first tap. */
+    private int[] starts(Codes codes) {
+        int[] starts = new int[kernel * kernel * runs];
+        for (int i = 0; i < starts.length; i++) {
+            int tap = i / runs;
+            starts[i] = codes.at(tap / kernel, tap % kernel) + i % runs * run * codes.map.paddedWidth;
+        }
+        return starts;
+    }
+
+    private static ByteVector table(long slot, long numbers, int pixel) {
+        long at = slot + ((numbers >>> (8 * pixel) & 0xFF) << LookupTable.LOG_LANES);
+        return ByteVector.fromMemorySegment(BYTES, LookupTable.TABLES, at, ByteOrder.LITTLE_ENDIAN);
+    }
+
+    /**
+     * Computes the sums of a tile over some runs, each sum below 2^16. For pixel {@code p}, vector {@code 2 p} of {@code raw} gets
+     * {@code even + 256 * odd} of neighbouring lanes, modulo 2^16, and vector {@code 2 p + 1} gets {@code odd}.
+     *
+     * <p>Exactly two loops: with three (kernel rows, taps, runs) C2 spills the accumulators around each, to stack slots that straddle
+     * cache lines, and runs at 520 instead of 780 GOP/s. Four, five, six pixels: 690, 720, 725.
+     */
     private static void tile(
-            MemorySegment weights,
-            long wAt,
-            MemorySegment tables,
-            char[] codes,
-            int xAt,
-            int xStep,
-            int xRow,
-            int rows,
-            int run,
-            int chunk,
-            float[] sums,
+            int slotNumber,
+            byte[] numbers,
+            int at,
+            int step,
+            int[] starts,
+            int from,
             int to,
-            int stride) {
-        ShortVector e0 = ShortVector.zero(SHORTS);
-        ShortVector o0 = ShortVector.zero(SHORTS);
-        ShortVector e1 = ShortVector.zero(SHORTS);
-        ShortVector o1 = ShortVector.zero(SHORTS);
-        ShortVector e2 = ShortVector.zero(SHORTS);
-        ShortVector o2 = ShortVector.zero(SHORTS);
-        ShortVector e3 = ShortVector.zero(SHORTS);
-        ShortVector o3 = ShortVector.zero(SHORTS);
-        for (int row = 0; row < rows; row++) {
-            for (int j = 0; j < run; j += chunk) {
-                int end = Math.min(run, j + chunk);
-                ByteVector b0 = ByteVector.zero(BYTES);
-                ByteVector b1 = ByteVector.zero(BYTES);
-                ByteVector b2 = ByteVector.zero(BYTES);
-                ByteVector b3 = ByteVector.zero(BYTES);
-                for (int i = j; i < end; i++) {
-                    ByteVector w = ByteVector.fromMemorySegment(BYTES, weights, wAt + (long) i * 64, ORDER);
-                    int at = xAt + i;
-                    b0 = b0.add(
-                            w.selectFrom(ByteVector.fromMemorySegment(BYTES, tables, (long) codes[at] * 64, ORDER)));
-                    b1 = b1.add(w.selectFrom(
-                            ByteVector.fromMemorySegment(BYTES, tables, (long) codes[at + xStep] * 64, ORDER)));
-                    b2 = b2.add(w.selectFrom(
-                            ByteVector.fromMemorySegment(BYTES, tables, (long) codes[at + 2 * xStep] * 64, ORDER)));
-                    b3 = b3.add(w.selectFrom(
-                            ByteVector.fromMemorySegment(BYTES, tables, (long) codes[at + 3 * xStep] * 64, ORDER)));
-                }
-                ShortVector s0 = b0.reinterpretAsShorts();
-                e0 = e0.add(s0.and((short) 0xFF));
-                o0 = o0.add(s0.lanewise(VectorOperators.LSHR, 8));
-                ShortVector s1 = b1.reinterpretAsShorts();
-                e1 = e1.add(s1.and((short) 0xFF));
-                o1 = o1.add(s1.lanewise(VectorOperators.LSHR, 8));
-                ShortVector s2 = b2.reinterpretAsShorts();
-                e2 = e2.add(s2.and((short) 0xFF));
-                o2 = o2.add(s2.lanewise(VectorOperators.LSHR, 8));
-                ShortVector s3 = b3.reinterpretAsShorts();
-                e3 = e3.add(s3.and((short) 0xFF));
-                o3 = o3.add(s3.lanewise(VectorOperators.LSHR, 8));
+            int run,
+            byte[] weights,
+            int weightsAt,
+            short[] raw) {
+        long slot = (slotNumber & (LookupTable.SLOTS - 1L)) << LookupTable.LOG_SLOT;
+        ShortVector zero = ShortVector.zero(SHORTS);
+        ShortVector e0 = zero, e1 = zero, e2 = zero, e3 = zero, e4 = zero, e5 = zero, e6 = zero, e7 = zero;
+        ShortVector o0 = zero, o1 = zero, o2 = zero, o3 = zero, o4 = zero, o5 = zero, o6 = zero, o7 = zero;
+        for (int r = from; r < to; r++) {
+            int start = at + starts[r];
+            ByteVector b0 = ByteVector.zero(BYTES), b1 = b0, b2 = b0, b3 = b0, b4 = b0, b5 = b0, b6 = b0, b7 = b0;
+            for (int g = 0; g < run; g++) {
+                ByteVector w = ByteVector.fromArray(BYTES, weights, weightsAt + g * BLOCK);
+                long n = (long) LONG.get(numbers, start + g * step);
+                b0 = b0.add(w.selectFrom(table(slot, n, 0)));
+                b1 = b1.add(w.selectFrom(table(slot, n, 1)));
+                b2 = b2.add(w.selectFrom(table(slot, n, 2)));
+                b3 = b3.add(w.selectFrom(table(slot, n, 3)));
+                b4 = b4.add(w.selectFrom(table(slot, n, 4)));
+                b5 = b5.add(w.selectFrom(table(slot, n, 5)));
+                b6 = b6.add(w.selectFrom(table(slot, n, 6)));
+                b7 = b7.add(w.selectFrom(table(slot, n, 7)));
             }
-            xAt += xRow;
-            wAt += (long) run * 64;
+            weightsAt += run * BLOCK;
+            e0 = e0.add(b0.reinterpretAsShorts());
+            e1 = e1.add(b1.reinterpretAsShorts());
+            e2 = e2.add(b2.reinterpretAsShorts());
+            e3 = e3.add(b3.reinterpretAsShorts());
+            e4 = e4.add(b4.reinterpretAsShorts());
+            e5 = e5.add(b5.reinterpretAsShorts());
+            e6 = e6.add(b6.reinterpretAsShorts());
+            e7 = e7.add(b7.reinterpretAsShorts());
+            o0 = o0.add(b0.reinterpretAsShorts().lanewise(VectorOperators.LSHR, 8));
+            o1 = o1.add(b1.reinterpretAsShorts().lanewise(VectorOperators.LSHR, 8));
+            o2 = o2.add(b2.reinterpretAsShorts().lanewise(VectorOperators.LSHR, 8));
+            o3 = o3.add(b3.reinterpretAsShorts().lanewise(VectorOperators.LSHR, 8));
+            o4 = o4.add(b4.reinterpretAsShorts().lanewise(VectorOperators.LSHR, 8));
+            o5 = o5.add(b5.reinterpretAsShorts().lanewise(VectorOperators.LSHR, 8));
+            o6 = o6.add(b6.reinterpretAsShorts().lanewise(VectorOperators.LSHR, 8));
+            o7 = o7.add(b7.reinterpretAsShorts().lanewise(VectorOperators.LSHR, 8));
         }
-        store(e0, sums, to);
-        store(o0, sums, to + 32);
-        store(e1, sums, to + stride);
-        store(o1, sums, to + stride + 32);
-        store(e2, sums, to + 2 * stride);
-        store(o2, sums, to + 2 * stride + 32);
-        store(e3, sums, to + 3 * stride);
-        store(o3, sums, to + 3 * stride + 32);
+        e0.intoArray(raw, 0);
+        o0.intoArray(raw, HALF);
+        e1.intoArray(raw, 2 * HALF);
+        o1.intoArray(raw, 3 * HALF);
+        e2.intoArray(raw, 4 * HALF);
+        o2.intoArray(raw, 5 * HALF);
+        e3.intoArray(raw, 6 * HALF);
+        o3.intoArray(raw, 7 * HALF);
+        e4.intoArray(raw, 8 * HALF);
+        o4.intoArray(raw, 9 * HALF);
+        e5.intoArray(raw, 10 * HALF);
+        o5.intoArray(raw, 11 * HALF);
+        e6.intoArray(raw, 12 * HALF);
+        o6.intoArray(raw, 13 * HALF);
+        e7.intoArray(raw, 14 * HALF);
+        o7.intoArray(raw, 15 * HALF);
     }
 
-    /** Stores 32 sums, which are below 2^15, as floats. */
-    private static void store(ShortVector sums, float[] to, int at) {
-        for (int part = 0; part < 2; part++) {
-            ((FloatVector) sums.convertShape(VectorOperators.S2F, FloatVector.SPECIES_512, part))
-                    .intoArray(to, at + 16 * part);
+    /** Writes, or adds, the sums in {@code raw} to {@code sums [pixel][channel]}. */
+    private static void widen(short[] raw, int[] sums, boolean add) {
+        for (int at = 0; at < PIXELS * BLOCK; at += BLOCK) {
+            ShortVector odd = ShortVector.fromArray(SHORTS, raw, at + BLOCK / 2);
+            ShortVector even = ShortVector.fromArray(SHORTS, raw, at).sub(odd.lanewise(VectorOperators.LSHL, 8));
+            IntVector e = even.reinterpretAsInts();
+            IntVector o = odd.reinterpretAsInts();
+            widen(e.and(0xFFFF), sums, at, add);
+            widen(o.and(0xFFFF), sums, at + BLOCK / 4, add);
+            widen(e.lanewise(VectorOperators.LSHR, 16), sums, at + BLOCK / 2, add);
+            widen(o.lanewise(VectorOperators.LSHR, 16), sums, at + 3 * BLOCK / 4, add);
         }
+    }
+
+    private static void widen(IntVector sum, int[] sums, int at, boolean add) {
+        (add ? sum.add(IntVector.fromArray(INTS, sums, at)) : sum).intoArray(sums, at);
     }
 }

@@ -8,14 +8,15 @@ import dev.halftone.tensor.kernels.QuantizedConvWeight;
 import dev.halftone.tensor.kernels.ScalarKernels;
 
 /**
- * Chooses how a quantized convolution runs: by table look-up where weights and activations have at most 3 bits and a byte shuffle
- * reaches 64 entries, otherwise with the codes as exact floats, at the speed of the fp32 kernel.
+ * Chooses how a quantized convolution runs: by table look-up where a table suits the code widths and the width of the vectors,
+ * otherwise with the codes as exact floats, at the speed of the fp32 kernel.
  */
 final class VectorLowBitKernels implements LowBitKernels {
     @Override
     public PackedConv prepare(QuantizedConvWeight weight, UniformGrid activation) {
-        if (TableConv.supports(weight, activation)) {
-            return new TableConv(weight, activation);
+        LookupTable table = LookupTable.of(weight.codes().bits(), activation.bits());
+        if (table != null) {
+            return new TableConv(weight, activation, table);
         }
         if (FloatCodeConv.supports(weight, activation)) {
             return new FloatCodeConv(weight, activation);

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.tensor.vector;
+
+import dev.halftone.tensor.Shape;
+import dev.halftone.tensor.UniformGrid;
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.VectorOperators;
+
+/** What feature maps of codes share: pixels with a border of {@code padding} on every side, and the sum of each pixel's codes. */
+final class CodeMap {
+    final Shape shape;
+    final int padding;
+    /** Pixels of a row, border included. */
+    final int paddedWidth;
+
+    final int paddedHeight;
+    /** {@code [batch, paddedHeight, paddedWidth]}; zero in the border. */
+    private final int[] pixelSums;
+
+    /** Creates a map of {@code shape = [batch, height, width, channels]} with room for {@code columns >= width} in a row. */
+    CodeMap(Shape shape, int padding, int columns) {
+        this.shape = shape;
+        this.padding = padding;
+        paddedWidth = columns + 2 * padding;
+        paddedHeight = shape.dim(1) + 2 * padding;
+        pixelSums = new int[Math.multiplyExact(shape.dim(0) * paddedHeight, paddedWidth)];
+    }
+
+    int width() {
+        return shape.dim(2);
+    }
+
+    int channels() {
+        return shape.dim(3);
+    }
+
+    /** Returns the number of padded rows. */
+    int paddedRows() {
+        return shape.dim(0) * paddedHeight;
+    }
+
+    /** Returns the padded row of the first taps of row {@code row} of {@code batch * height}; the row itself is {@code padding} below. */
+    int firstTapRow(int row) {
+        return row / shape.dim(1) * paddedHeight + row % shape.dim(1);
+    }
+
+    /** Sets the code sum of a pixel of row {@code row} of {@code batch * height}. */
+    void setPixelSum(int row, int x, int sum) {
+        pixelSums[(firstTapRow(row) + padding) * paddedWidth + padding + x] = sum;
+    }
+
+    /** Computes the sum of the codes under the kernel for every output of a row. */
+    void codeSums(int row, int[] sums) {
+        int kernel = 2 * padding + 1;
+        int at = firstTapRow(row) * paddedWidth;
+        for (int x = 0; x < width(); x++) {
+            int sum = 0;
+            for (int ky = 0; ky < kernel; ky++) {
+                for (int kx = 0; kx < kernel; kx++) {
+                    sum += pixelSums[at + ky * paddedWidth + x + kx];
+                }
+            }
+            sums[x] = sum;
+        }
+    }
+
+    /**
+     * Computes the codes of {@code count} values, as floats: lane by lane what {@link UniformGrid#code} does. Adding and subtracting
+     * 2^23 rounds half to even.
+     */
+    static void quantize(UniformGrid grid, float[] x, int at, float[] codes, int to, int count) {
+        float scale = grid.scale();
+        float maxCode = grid.maxCode();
+        int i = 0;
+        for (; i + Panels.LANES <= count; i += Panels.LANES) {
+            FloatVector v = FloatVector.fromArray(Panels.SPECIES, x, at + i);
+            FloatVector clipped =
+                    v.lanewise(VectorOperators.MAX, grid.lower()).lanewise(VectorOperators.MIN, grid.upper());
+            FloatVector code = clipped.sub(grid.lower())
+                    .div(scale)
+                    .add(0x1p23f)
+                    .sub(0x1p23f)
+                    .lanewise(VectorOperators.MIN, maxCode);
+            code.blend(0f, v.test(VectorOperators.IS_NAN)).intoArray(codes, to + i);
+        }
+        for (; i < count; i++) {
+            codes[to + i] = grid.code(x[at + i]);
+        }
+    }
+}
