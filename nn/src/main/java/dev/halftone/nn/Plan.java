@@ -2,9 +2,13 @@
 package dev.halftone.nn;
 
 import dev.halftone.nn.op.Op;
+import dev.halftone.nn.op.QuantizedConv2dOp;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.Tensor;
+import dev.halftone.tensor.kernels.ActivationCodes;
+import dev.halftone.tensor.kernels.ConvOutput;
+import dev.halftone.tensor.kernels.PackedConv;
 import java.util.ArrayList;
 import java.util.IdentityHashMap;
 import java.util.List;
@@ -20,7 +24,6 @@ public final class Plan {
     /** A value's place: a buffer that {@link #run} fills, or a tensor known at compile time. */
     private static final class Slot {
         final Shape shape;
-        int lastUse = -1;
 
         @Nullable
         Tensor tensor;
@@ -38,9 +41,64 @@ public final class Plan {
         }
     }
 
-    private record Step(Op op, List<Slot> inputs, Slot output) {
-        void run(Compute compute) {
-            op.forward(compute, inputs.stream().map(Slot::tensor).toArray(Tensor[]::new), output.tensor());
+    /** What a run does, in order. */
+    private interface Step {
+        void run(Compute compute);
+    }
+
+    /** An op with its operands. */
+    private static final class OpStep implements Step {
+        private final Op op;
+        private final Slot[] inputs;
+        private final Tensor[] operands;
+        private final Slot output;
+
+        OpStep(Op op, List<Slot> inputs, Slot output) {
+            this.op = op;
+            this.inputs = inputs.toArray(Slot[]::new);
+            this.operands = new Tensor[this.inputs.length];
+            this.output = output;
+        }
+
+        @Override
+        public void run(Compute compute) {
+            for (int i = 0; i < operands.length; i++) {
+                operands[i] = inputs[i].tensor();
+            }
+            op.forward(compute, operands, output.tensor());
+        }
+    }
+
+    /**
+     * A packed convolution with its buffer of codes.
+     *
+     * @param x the operand to quantize; null where the step before has written the codes
+     * @param y null where only {@code next} reads the result
+     */
+    private record PackedStep(
+            QuantizedConv2dOp op,
+            @Nullable Slot x,
+            ActivationCodes codes,
+            @Nullable Slot residual,
+            @Nullable Slot y,
+            @Nullable PackedConv next,
+            @Nullable ActivationCodes nextCodes)
+            implements Step {
+        @Override
+        public void run(Compute compute) {
+            if (x != null) {
+                op.quantize(compute, x.tensor(), codes);
+            }
+            op.run(
+                    compute,
+                    codes,
+                    new ConvOutput(
+                            op.relu(),
+                            residual == null ? null : residual.tensor(),
+                            op.scale(),
+                            y == null ? null : y.tensor(),
+                            next,
+                            nextCodes));
         }
     }
 
@@ -68,48 +126,31 @@ public final class Plan {
         Value in = graph.placeholder(inputShape);
         Value out = network.forward(in);
 
-        IdentityHashMap<Value, Slot> slots = new IdentityHashMap<>();
-        Slot inputSlot = new Slot(inputShape, null);
-        slots.put(in, inputSlot);
+        List<Graph.Node> nodes = fuse(graph.nodes(), out);
+        Buffers buffers = new Buffers(nodes, in, out);
         List<Step> steps = new ArrayList<>();
-        for (Graph.Node node : fuse(graph.nodes(), out)) {
-            List<Slot> operands = new ArrayList<>();
-            for (Value v : node.inputs()) {
-                Slot operand = slots.computeIfAbsent(v, w -> new Slot(w.shape(), w.tensorOrNull()));
-                operand.lastUse = steps.size();
-                operands.add(operand);
-            }
-            Slot result = new Slot(node.output().shape(), null);
-            slots.put(node.output(), result);
-            steps.add(new Step(node.op(), operands, result));
+        for (Graph.Node node : nodes) {
+            steps.add(buffers.step(node));
         }
-        Slot outputSlot = slots.get(out);
-        if (outputSlot == null) {
-            throw new IllegalArgumentException("the network returned a value that it did not compute");
-        }
-        long bytes = assignBuffers(steps, inputSlot, outputSlot);
-        return new Plan(compute, inputSlot, outputSlot, steps, bytes);
+        return new Plan(compute, buffers.slot(in), buffers.slot(out), steps, buffers.bytes);
     }
 
     /** Merges each op with the one that follows it, where the first one's output has no other reader and a kernel does both. */
     private static List<Graph.Node> fuse(List<Graph.Node> nodes, Value out) {
-        IdentityHashMap<Value, Integer> readers = new IdentityHashMap<>();
-        readers.put(out, 1);
-        for (Graph.Node node : nodes) {
-            for (Value v : node.inputs()) {
-                readers.merge(v, 1, Integer::sum);
-            }
-        }
+        IdentityHashMap<Value, Integer> readers = readers(nodes, out);
         List<Graph.Node> fused = new ArrayList<>();
         for (Graph.Node node : nodes) {
             Graph.Node last = fused.isEmpty() ? null : fused.getLast();
-            if (last != null
-                    && node.inputs().size() == 1
-                    && node.inputs().getFirst() == last.output()
-                    && readers.getOrDefault(last.output(), 0) == 1) {
-                Op both = last.op().fuse(node.op());
+            int operand = last == null ? -1 : node.inputs().indexOf(last.output());
+            boolean alike = node.inputs().stream()
+                    .allMatch(v -> v.shape().equals(node.output().shape()));
+            if (last != null && operand >= 0 && alike && readers.getOrDefault(last.output(), 0) == 1) {
+                Op both = last.op().fuse(node.op(), operand);
                 if (both != null) {
-                    fused.set(fused.size() - 1, new Graph.Node(both, last.inputs(), node.output()));
+                    List<Value> operands = new ArrayList<>(last.inputs());
+                    operands.addAll(node.inputs());
+                    operands.remove(last.output());
+                    fused.set(fused.size() - 1, new Graph.Node(both, operands, node.output()));
                     continue;
                 }
             }
@@ -118,38 +159,144 @@ public final class Plan {
         return fused;
     }
 
-    /** Gives every computed value a buffer, reusing those of dead values, and returns the bytes of all buffers. */
-    private static long assignBuffers(List<Step> steps, Slot input, Slot output) {
-        List<float[]> free = new ArrayList<>();
-        IdentityHashMap<Slot, float[]> owned = new IdentityHashMap<>();
-        long bytes = 0;
-        output.lastUse = Integer.MAX_VALUE;
-        for (int i = 0; i < steps.size(); i++) {
-            Step step = steps.get(i);
-            Slot first = step.inputs().getFirst();
-            float[] buffer = null;
-            if (step.op().elementwise() && first.lastUse == i && first.shape.equals(step.output().shape)) {
-                buffer = owned.remove(first);
+    /** Returns how often each value is read; the network's output is read once more, by the caller. */
+    private static IdentityHashMap<Value, Integer> readers(List<Graph.Node> nodes, Value out) {
+        IdentityHashMap<Value, Integer> readers = new IdentityHashMap<>();
+        readers.put(out, 1);
+        for (Graph.Node node : nodes) {
+            for (Value v : node.inputs()) {
+                readers.merge(v, 1, Integer::sum);
             }
-            if (buffer == null) {
-                buffer = takeSmallest(free, step.output().shape.size());
-            }
-            if (buffer == null) {
-                buffer = new float[step.output().shape.size()];
-                bytes += 4L * buffer.length;
-            }
-            owned.put(step.output(), buffer);
-            step.output().tensor = Tensor.wrap(buffer, 0, step.output().shape);
-            for (Slot operand : step.inputs()) {
-                if (operand != input && operand.lastUse == i) {
-                    float[] dead = owned.remove(operand);
-                    if (dead != null) {
-                        free.add(dead);
+        }
+        return readers;
+    }
+
+    /**
+     * Gives every computed value a place as the ops are walked in order: a buffer that a dead value has left, or a new one. The input
+     * of a packed convolution also has a place for its codes, which the packed convolution that computes the value fills on the way.
+     */
+    private static final class Buffers {
+        private final Value in;
+        private final Value out;
+        private final IdentityHashMap<Value, Integer> readers;
+        /** The packed convolution that a value's producer quantizes it for: the first one that reads it. */
+        private final IdentityHashMap<Value, QuantizedConv2dOp> handover = new IdentityHashMap<>();
+
+        private final IdentityHashMap<Value, Slot> slots = new IdentityHashMap<>();
+        private final IdentityHashMap<Value, float[]> owned = new IdentityHashMap<>();
+        private final List<float[]> free = new ArrayList<>();
+        private final IdentityHashMap<Value, ActivationCodes> codes = new IdentityHashMap<>();
+        private final List<ActivationCodes> freeCodes = new ArrayList<>();
+        private long bytes;
+
+        Buffers(List<Graph.Node> nodes, Value in, Value out) {
+            this.in = in;
+            this.out = out;
+            this.readers = readers(nodes, out);
+            slots.put(in, new Slot(in.shape(), null));
+            IdentityHashMap<Value, Boolean> packed = new IdentityHashMap<>();
+            for (Graph.Node node : nodes) {
+                Value x = node.inputs().getFirst();
+                if (node.op() instanceof QuantizedConv2dOp op) {
+                    if (packed.containsKey(x)) {
+                        handover.putIfAbsent(x, op);
                     }
+                    packed.put(node.output(), true);
                 }
             }
         }
-        return bytes;
+
+        Slot slot(Value v) {
+            if (v == out && !slots.containsKey(v)) {
+                throw new IllegalArgumentException("the network returned a value that it did not compute");
+            }
+            return slots.computeIfAbsent(v, w -> new Slot(w.shape(), w.tensorOrNull()));
+        }
+
+        Step step(Graph.Node node) {
+            Step step = node.op() instanceof QuantizedConv2dOp op ? packed(node, op) : plain(node);
+            node.inputs().forEach(this::read);
+            return step;
+        }
+
+        private Step plain(Graph.Node node) {
+            Value first = node.inputs().getFirst();
+            List<Slot> operands = node.inputs().stream().map(this::slot).toList();
+            float[] buffer = node.op().elementwise()
+                            && lastRead(first, node)
+                            && first.shape().equals(node.output().shape())
+                    ? owned.remove(first)
+                    : null;
+            return new OpStep(node.op(), operands, store(node.output(), buffer));
+        }
+
+        private Step packed(Graph.Node node, QuantizedConv2dOp op) {
+            Value x = node.inputs().getFirst();
+            Value y = node.output();
+            Slot input = null;
+            ActivationCodes own = codes.remove(x);
+            if (own == null) {
+                input = slot(x);
+                own = takeCodes(op.conv(), x.shape());
+            }
+            QuantizedConv2dOp next = handover.get(y);
+            ActivationCodes nextCodes = null;
+            if (next != null) {
+                nextCodes = takeCodes(next.conv(), y.shape());
+                codes.put(y, nextCodes);
+            }
+            freeCodes.add(own);
+            return new PackedStep(
+                    op,
+                    input,
+                    own,
+                    op.residual() ? slot(node.inputs().get(1)) : null,
+                    next == null || readers.getOrDefault(y, 0) > 1 ? store(y, null) : null,
+                    next == null ? null : next.conv(),
+                    nextCodes);
+        }
+
+        /** Gives a value its place. */
+        private Slot store(Value value, float @Nullable [] reused) {
+            int size = value.shape().size();
+            float[] buffer = reused == null ? takeSmallest(free, size) : reused;
+            if (buffer == null) {
+                buffer = new float[size];
+                bytes += 4L * size;
+            }
+            owned.put(value, buffer);
+            Slot slot = new Slot(value.shape(), Tensor.wrap(buffer, 0, value.shape()));
+            slots.put(value, slot);
+            return slot;
+        }
+
+        private ActivationCodes takeCodes(PackedConv conv, Shape shape) {
+            for (ActivationCodes c : freeCodes) {
+                if (c.shape().equals(shape) && conv.accepts(c)) {
+                    freeCodes.remove(c);
+                    return c;
+                }
+            }
+            ActivationCodes c = conv.allocate(shape.dim(0), shape.dim(1), shape.dim(2));
+            bytes += c.bytes();
+            return c;
+        }
+
+        private boolean lastRead(Value v, Graph.Node node) {
+            return v != in
+                    && readers.getOrDefault(v, 0)
+                            == node.inputs().stream().filter(w -> w == v).count();
+        }
+
+        /** Counts a reading; after the last one the value's buffer is free. */
+        private void read(Value v) {
+            if (readers.merge(v, -1, Integer::sum) == 0) {
+                float[] dead = owned.remove(v);
+                if (dead != null) {
+                    free.add(dead);
+                }
+            }
+        }
     }
 
     private static float @Nullable [] takeSmallest(List<float[]> free, int size) {

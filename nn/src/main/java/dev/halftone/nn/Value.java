@@ -92,13 +92,13 @@ public final class Value {
 
     /** Convolution, see {@link Conv2dOp}; {@code bias} may be null. */
     public Value conv2d(Value weight, @Nullable Value bias, int padding, int groups) {
-        Conv2dOp op = new Conv2dOp(padding, groups, false);
+        Conv2dOp op = new Conv2dOp(padding, groups);
         return bias == null ? graph.apply(op, this, weight) : graph.apply(op, this, weight, bias);
     }
 
     /** Convolution on packed codes, see {@link QuantizedConv2dOp}. */
     public Value quantizedConv2d(PackedConv conv, int inChannels, int outChannels) {
-        return graph.apply(new QuantizedConv2dOp(conv, inChannels, outChannels, false), this);
+        return graph.apply(new QuantizedConv2dOp(conv, inChannels, outChannels), this);
     }
 
     /** {@code max(x, 0)}. */

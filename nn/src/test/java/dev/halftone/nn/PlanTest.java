@@ -5,8 +5,13 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.halftone.tensor.Compute;
+import dev.halftone.tensor.PackedCodes;
 import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.Tensor;
+import dev.halftone.tensor.UniformGrid;
+import dev.halftone.tensor.kernels.KernelProvider;
+import dev.halftone.tensor.kernels.PackedConv;
+import dev.halftone.tensor.kernels.QuantizedConvWeight;
 import java.util.List;
 import java.util.SplittableRandom;
 import java.util.function.Function;
@@ -50,8 +55,54 @@ class PlanTest {
         return t;
     }
 
+    private static final PackedConv PACKED_2 = packed(2, 4);
+    private static final PackedConv PACKED_2_TOO = packed(2, 4);
+    private static final PackedConv PACKED_5 = packed(5, 4);
+
+    private static PackedConv packed(int bits, int channels) {
+        byte[] codes = new byte[9 * channels * channels];
+        for (int i = 0; i < codes.length; i++) {
+            codes[i] = (byte) RANDOM.nextInt(1 << bits);
+        }
+        Tensor scale = Tensor.zeros(channels).fill(0.1f);
+        QuantizedConvWeight weight = new QuantizedConvWeight(
+                3, channels, channels, PackedCodes.pack(codes, bits), scale, random(channels), random(channels));
+        return KernelProvider.kernels().lowBit().prepare(weight, new UniformGrid(bits, -1, 2));
+    }
+
+    private static Value packed(PackedConv conv, Value x) {
+        return x.quantizedConv2d(conv, 4, 4);
+    }
+
     static List<Formula> networks() {
         return List.of(
+                new Formula("packed residual blocks", x -> {
+                    Value y = x;
+                    for (int i = 0; i < 3; i++) {
+                        y = y.addScaled(
+                                0.3f, packed(PACKED_2_TOO, packed(PACKED_2, y).relu()));
+                    }
+                    return y.add(x);
+                }),
+                new Formula(
+                        "packed, of other bits",
+                        x -> packed(
+                                PACKED_2, packed(PACKED_5, packed(PACKED_2, x)).relu())),
+                new Formula("packed, read by two packed and another", x -> {
+                    Value y = packed(PACKED_2, x).relu();
+                    return packed(PACKED_5, y).add(packed(PACKED_2_TOO, y)).multiply(y);
+                }),
+                new Formula("packed is the output and read", x -> {
+                    Value y = packed(PACKED_2, x);
+                    packed(PACKED_2_TOO, y);
+                    return y;
+                }),
+                new Formula(
+                        "packed, then not",
+                        x -> CONV.forward(packed(PACKED_5, CONV.forward(x))).add(x)),
+                new Formula(
+                        "conv plus its own input, the other way round",
+                        x -> CONV.forward(x).add(x)),
                 new Formula("conv, relu", x -> CONV.forward(x).relu()),
                 new Formula("conv, leaky relu", x -> CONV.forward(x).leakyRelu(0.1f)),
                 new Formula("conv read before and after relu", x -> {
@@ -135,6 +186,30 @@ class PlanTest {
                 }))
                 .as("the convolution has another reader")
                 .isEqualTo(3);
+    }
+
+    @Test
+    void fusesAResidualBlockIntoItsConvolutions() {
+        assertThat(steps(x -> new ResidualBlock(CONV, CONV, 0.1f).forward(x))).isEqualTo(2);
+        assertThat(steps(x -> x.addScaled(
+                        0.5f, packed(PACKED_2_TOO, packed(PACKED_2, x).relu()))))
+                .isEqualTo(2);
+        assertThat(steps(x -> {
+                    Value y = CONV.forward(x);
+                    return y.add(y);
+                }))
+                .as("both operands are the convolution")
+                .isEqualTo(2);
+    }
+
+    @Test
+    void betweenTwoPackedConvolutionsThereAreCodesOnly() {
+        long codes = PACKED_2.allocate(2, 6, 4).bytes();
+        long floats = 4L * INPUT.size();
+        // The first one's codes, those it writes for the second, and the output; a third takes the first one's buffer.
+        assertThat(bytes(x -> packed(PACKED_2_TOO, packed(PACKED_2, x).relu()))).isEqualTo(2 * codes + floats);
+        assertThat(bytes(x -> packed(PACKED_2, packed(PACKED_2_TOO, packed(PACKED_2, x)))))
+                .isEqualTo(2 * codes + floats);
     }
 
     @Test

@@ -7,19 +7,34 @@ import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.kernels.ConvGeometry;
 import dev.halftone.tensor.kernels.ConvKernels;
 import dev.halftone.tensor.kernels.KernelProvider;
+import dev.halftone.tensor.kernels.PointwiseKernels;
 import org.jspecify.annotations.Nullable;
 
 /**
  * Stride-1 convolution with zero padding: operands {@code x [N, H, W, Cin]}, {@code weight [k, k, Cin / groups, Cout]} and
- * optionally {@code bias [Cout]}; output {@code [N, H + 2 padding - k + 1, W + 2 padding - k + 1, Cout]}.
+ * optionally {@code bias [Cout]}; output {@code [N, H + 2 padding - k + 1, W + 2 padding - k + 1, Cout]}. Plans fuse what follows;
+ * it has no gradient here and is refused by backward.
  *
- * @param relu whether a ReLU follows in the same pass (plans fuse it; it has no gradient of its own and is refused by backward)
+ * @param relu whether a ReLU follows in the same pass
+ * @param residual whether one more operand is there, to which {@code scale} times the result is then added
  */
-public record Conv2dOp(int padding, int groups, boolean relu) implements Op {
+public record Conv2dOp(int padding, int groups, boolean relu, boolean residual, float scale) implements Op {
+    /** Rows of outputs that are still in cache when the residual is added: 4 x 128 pixels x 64 channels are 128 KiB. */
+    private static final int RESIDUAL_ROWS = 4;
+
+    /** Creates the convolution alone. */
+    public Conv2dOp(int padding, int groups) {
+        this(padding, groups, false, false, 1);
+    }
+
+    private boolean hasBias(int operands) {
+        return operands > (residual ? 3 : 2);
+    }
+
     @Override
     public Shape outputShape(Shape... inputs) {
         ConvGeometry g = geometry(inputs[0], inputs[1]);
-        if (inputs.length > 2 && !inputs[2].equals(Shape.of(g.outChannels()))) {
+        if (hasBias(inputs.length) && !inputs[2].equals(Shape.of(g.outChannels()))) {
             throw new IllegalArgumentException("conv2d: bias " + inputs[2] + " for " + g.outChannels() + " channels");
         }
         return Shape.of(g.batch(), g.outHeight(), g.outWidth(), g.outChannels());
@@ -39,17 +54,30 @@ public record Conv2dOp(int padding, int groups, boolean relu) implements Op {
     @Override
     public void forward(Compute compute, Tensor[] inputs, Tensor output) {
         ConvGeometry g = geometry(inputs[0].shape(), inputs[1].shape());
-        Tensor bias = inputs.length > 2 ? inputs[2] : null;
+        Tensor bias = hasBias(inputs.length) ? inputs[2] : null;
         ConvKernels kernels = KernelProvider.kernels().conv();
-        compute.forEachRange(
-                g.rows(), (from, to) -> kernels.forward(g, inputs[0], inputs[1], bias, relu, output, from, to));
+        if (!residual) {
+            compute.forEachRange(
+                    g.rows(), (from, to) -> kernels.forward(g, inputs[0], inputs[1], bias, relu, output, from, to));
+            return;
+        }
+        Tensor to = inputs[inputs.length - 1];
+        PointwiseKernels pointwise = KernelProvider.kernels().pointwise();
+        int row = g.outWidth() * g.outChannels();
+        compute.forEachRange(g.rows(), (fromRow, toRow) -> {
+            for (int i = fromRow; i < toRow; i += RESIDUAL_ROWS) {
+                int end = Math.min(toRow, i + RESIDUAL_ROWS);
+                kernels.forward(g, inputs[0], inputs[1], bias, relu, output, i, end);
+                pointwise.addScaled(to, scale, output, output, i * row, end * row);
+            }
+        });
     }
 
     @Override
     public @Nullable Tensor[] backward(
             Compute compute, Tensor[] inputs, Tensor output, Tensor gradient, boolean[] wanted) {
-        if (relu) {
-            throw new IllegalStateException("a fused conv2d + ReLU has no backward; record the two ops");
+        if (relu || residual) {
+            throw new IllegalStateException("a fused conv2d has no backward; record the ops one by one");
         }
         ConvGeometry g = geometry(inputs[0].shape(), inputs[1].shape());
         ConvKernels kernels = KernelProvider.kernels().conv();
@@ -85,10 +113,15 @@ public record Conv2dOp(int padding, int groups, boolean relu) implements Op {
     }
 
     @Override
-    public @Nullable Op fuse(Op next) {
-        return !relu && next instanceof LeakyReluOp(float slope) && slope == 0
-                ? new Conv2dOp(padding, groups, true)
-                : null;
+    public @Nullable Op fuse(Op next, int operand) {
+        if (residual) {
+            return null;
+        }
+        return switch (next) {
+            case LeakyReluOp(float slope) when slope == 0 && !relu -> new Conv2dOp(padding, groups, true, false, 1);
+            case AddOp(float factor) when operand == 1 -> new Conv2dOp(padding, groups, relu, true, factor);
+            default -> null;
+        };
     }
 
     /** From {@code [ky, kx, ci, group * co]} to {@code [k-1-ky, k-1-kx, co, group * ci]}. */

@@ -62,8 +62,12 @@ public sealed interface Op
     @Nullable
     Tensor[] backward(Compute compute, Tensor[] inputs, Tensor output, Tensor gradient, boolean[] wanted);
 
-    /** Returns one op that computes {@code next} applied to this op's output, or null where no kernel does both. Used by plans. */
-    default @Nullable Op fuse(Op next) {
+    /**
+     * Returns one op that computes {@code next} with this op's output as its operand number {@code operand}, or null where no kernel
+     * does both. Its operands are those of this op, then the others of {@code next}. The operands of {@code next} all have one shape.
+     * Used by plans.
+     */
+    default @Nullable Op fuse(Op next, int operand) {
         return null;
     }
 

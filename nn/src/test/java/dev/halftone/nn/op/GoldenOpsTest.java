@@ -46,7 +46,7 @@ class GoldenOpsTest {
         if (CONV.flag(name, "bias")) {
             c.operand("bias", PLAIN);
         }
-        c.check(new Conv2dOp(CONV.integer(name, "padding"), CONV.integer(name, "groups"), false), NCHW);
+        c.check(new Conv2dOp(CONV.integer(name, "padding"), CONV.integer(name, "groups")), NCHW);
     }
 
     static List<String> matmulCases() {

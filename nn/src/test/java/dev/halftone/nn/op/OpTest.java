@@ -26,11 +26,11 @@ class OpTest {
 
     static List<Arguments> refusals() {
         return List.of(
-                Arguments.of(new Conv2dOp(1, 1, false), List.of(s(1, 4, 4, 3), s(3, 3, 4, 8)), "[3, 3, 4, 8]"),
-                Arguments.of(new Conv2dOp(1, 1, false), List.of(s(4, 4, 3), s(3, 3, 3, 8)), "[4, 4, 3]"),
-                Arguments.of(new Conv2dOp(0, 1, false), List.of(s(1, 2, 2, 3), s(3, 3, 3, 8)), "2x2"),
-                Arguments.of(new Conv2dOp(1, 1, false), List.of(s(1, 4, 4, 3), s(3, 3, 3, 8), s(4)), "bias [4]"),
-                Arguments.of(new Conv2dOp(1, 2, false), List.of(s(1, 4, 4, 4), s(3, 3, 2, 5)), "2 groups"),
+                Arguments.of(new Conv2dOp(1, 1), List.of(s(1, 4, 4, 3), s(3, 3, 4, 8)), "[3, 3, 4, 8]"),
+                Arguments.of(new Conv2dOp(1, 1), List.of(s(4, 4, 3), s(3, 3, 3, 8)), "[4, 4, 3]"),
+                Arguments.of(new Conv2dOp(0, 1), List.of(s(1, 2, 2, 3), s(3, 3, 3, 8)), "2x2"),
+                Arguments.of(new Conv2dOp(1, 1), List.of(s(1, 4, 4, 3), s(3, 3, 3, 8), s(4)), "bias [4]"),
+                Arguments.of(new Conv2dOp(1, 2), List.of(s(1, 4, 4, 4), s(3, 3, 2, 5)), "2 groups"),
                 Arguments.of(new LinearOp(), List.of(s(2, 3), s(4, 5)), "[4, 5] (in, out)"),
                 Arguments.of(new LinearOp(), List.of(s(), s(4, 5)), "input []"),
                 Arguments.of(new LinearOp(), List.of(s(2, 4), s(4, 5), s(4)), "bias [4] for 5"),
@@ -78,7 +78,7 @@ class OpTest {
     void aFusedConvolutionRefusesBackward() {
         Tensor x = Tensor.zeros(1, 3, 3, 1);
         Tensor w = Tensor.zeros(3, 3, 1, 1);
-        assertThatThrownBy(() -> new Conv2dOp(1, 1, true)
+        assertThatThrownBy(() -> new Conv2dOp(1, 1, true, false, 1)
                         .backward(Compute.shared(), new Tensor[] {x, w}, x, x, new boolean[] {true, true}))
                 .isInstanceOf(IllegalStateException.class)
                 .hasMessageContaining("fused");

@@ -13,6 +13,9 @@ public interface ActivationCodes {
     /** Returns {@code [batch, height, width, channels]}. */
     Shape shape();
 
+    /** Returns the memory that the codes take, in bytes. */
+    long bytes();
+
     /** Returns a copy of the codes as one unsigned byte each, in the order of {@link #shape()}. */
     byte[] toArray();
 
@@ -28,6 +31,15 @@ public interface ActivationCodes {
         if (!map.shape().equals(expected)) {
             throw new IllegalArgumentException("the feature map must be " + expected + ", not " + map.shape());
         }
-        Objects.checkFromToIndex(fromRow, toRow, expected.dim(0) * expected.dim(1));
+        checkRows(fromRow, toRow);
+    }
+
+    /**
+     * Checks that a range of rows lies inside this feature map.
+     *
+     * @throws IndexOutOfBoundsException if the range is not within {@code [0, batch * height)}
+     */
+    default void checkRows(int fromRow, int toRow) {
+        Objects.checkFromToIndex(fromRow, toRow, shape().dim(0) * shape().dim(1));
     }
 }

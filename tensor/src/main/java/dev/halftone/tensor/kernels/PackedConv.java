@@ -23,6 +23,9 @@ public interface PackedConv {
     /** Returns a buffer for the codes of an input {@code [batch, height, width, inChannels]}. */
     ActivationCodes allocate(int batch, int height, int width);
 
+    /** Returns whether a buffer has the layout of this convolution's codes, so that it serves in place of an allocated one. */
+    boolean accepts(ActivationCodes codes);
+
     /**
      * Quantizes rows {@code [fromRow, toRow)} of {@code batch * height} with the activation grid ({@link
      * dev.halftone.tensor.UniformGrid#code}).
@@ -30,14 +33,38 @@ public interface PackedConv {
      * @param x {@code [batch, height, width, inChannels]}
      * @param codes a buffer from {@link #allocate}
      */
-    void quantize(Tensor x, ActivationCodes codes, int fromRow, int toRow);
+    default void quantize(Tensor x, ActivationCodes codes, int fromRow, int toRow) {
+        codes.check(x, codes.shape().dim(3), fromRow, toRow);
+        int count = x.dim(2) * x.dim(3);
+        for (int row = fromRow; row < toRow; row++) {
+            quantizeRow(x.array(), x.offset() + row * count, codes, row);
+        }
+    }
+
+    /**
+     * Quantizes one row of {@code batch * height}.
+     *
+     * @param x {@code [width, inChannels]} from index {@code at} on
+     * @param codes a buffer from {@link #allocate}
+     */
+    void quantizeRow(float[] x, int at, ActivationCodes codes, int row);
 
     /**
      * Computes output rows {@code [fromRow, toRow)} of {@code batch * height}.
      *
      * @param codes the quantized input; the rows within {@code kernel / 2} of the range must have been quantized
+     * @param output what becomes of them
+     */
+    void forward(ActivationCodes codes, ConvOutput output, int fromRow, int toRow);
+
+    /**
+     * Computes output rows {@code [fromRow, toRow)} of {@code batch * height} as fp32.
+     *
+     * @param codes the quantized input; the rows within {@code kernel / 2} of the range must have been quantized
      * @param relu whether negative outputs become 0
      * @param y {@code [batch, height, width, outChannels]}
      */
-    void forward(ActivationCodes codes, boolean relu, Tensor y, int fromRow, int toRow);
+    default void forward(ActivationCodes codes, boolean relu, Tensor y, int fromRow, int toRow) {
+        forward(codes, ConvOutput.of(relu, y), fromRow, toRow);
+    }
 }

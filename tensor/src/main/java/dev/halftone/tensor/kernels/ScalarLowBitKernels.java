@@ -2,7 +2,6 @@
 package dev.halftone.tensor.kernels;
 
 import dev.halftone.tensor.Shape;
-import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
 import java.util.Arrays;
 
@@ -25,6 +24,11 @@ final class ScalarLowBitKernels implements LowBitKernels {
         @Override
         public Shape shape() {
             return shape;
+        }
+
+        @Override
+        public long bytes() {
+            return values.length;
         }
 
         @Override
@@ -55,41 +59,57 @@ final class ScalarLowBitKernels implements LowBitKernels {
             return new Codes(Shape.of(batch, height, width, inChannels));
         }
 
+        @Override
+        public boolean accepts(ActivationCodes codes) {
+            return codes instanceof Codes own && own.shape.dim(3) == inChannels;
+        }
+
         private byte[] values(ActivationCodes codes) {
-            if (codes instanceof Codes own && own.shape.dim(3) == inChannels) {
+            if (codes instanceof Codes own && accepts(own)) {
                 return own.values;
             }
             throw new IllegalArgumentException("codes of " + codes.shape() + " that this convolution did not allocate");
         }
 
         @Override
-        public void quantize(Tensor x, ActivationCodes codes, int fromRow, int toRow) {
+        public void quantizeRow(float[] x, int at, ActivationCodes codes, int row) {
             byte[] values = values(codes);
-            codes.check(x, inChannels, fromRow, toRow);
-            int row = codes.shape().dim(2) * inChannels;
-            for (int i = fromRow * row; i < toRow * row; i++) {
-                values[i] = (byte) grid.code(x.array()[x.offset() + i]);
+            int count = codes.shape().dim(2) * inChannels;
+            for (int i = 0; i < count; i++) {
+                values[row * count + i] = (byte) grid.code(x[at + i]);
             }
         }
 
         @Override
-        public void forward(ActivationCodes codes, boolean relu, Tensor y, int fromRow, int toRow) {
+        public void forward(ActivationCodes codes, ConvOutput output, int fromRow, int toRow) {
             byte[] values = values(codes);
-            codes.check(y, outChannels, fromRow, toRow);
             Shape in = codes.shape();
+            output.check(in.with(3, outChannels));
+            codes.checkRows(fromRow, toRow);
             int width = in.dim(2);
             int[] sums = new int[outChannels];
+            float[] line = new float[width * outChannels];
             for (int row = fromRow; row < toRow; row++) {
                 for (int column = 0; column < width; column++) {
                     Arrays.fill(sums, 0);
                     int codeSum = pixel(values, in, row, column, sums);
                     int border = affine.border(row % in.dim(1), column, in.dim(1), width);
-                    int to = y.offset() + (row * width + column) * outChannels;
                     for (int c = 0; c < outChannels; c++) {
                         float v = affine.apply(border, c, sums[c], codeSum);
-                        y.array()[to + c] = relu ? Math.max(v, 0) : v;
+                        line[column * outChannels + c] = output.relu() ? Math.max(v, 0) : v;
                     }
                 }
+                output.finishRow(row, line, 0, line.length, ScalarConv::addScaled);
+                if (output.y() != null && output.residual() == null) {
+                    System.arraycopy(line, 0, output.y().array(), output.y().offset() + row * line.length, line.length);
+                }
+            }
+        }
+
+        private static void addScaled(
+                float[] a, int atA, float scale, float[] b, int atB, float[] y, int atY, int count) {
+            for (int i = 0; i < count; i++) {
+                y[atY + i] = Math.fma(scale, b[atB + i], a[atA + i]);
             }
         }
 

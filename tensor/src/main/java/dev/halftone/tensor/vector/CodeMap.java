@@ -3,11 +3,18 @@ package dev.halftone.tensor.vector;
 
 import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.UniformGrid;
+import jdk.incubator.vector.ByteVector;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorOperators;
+import jdk.incubator.vector.VectorShape;
+import jdk.incubator.vector.VectorSpecies;
 
 /** What feature maps of codes share: pixels with a border of {@code padding} on every side, and the sum of each pixel's codes. */
 final class CodeMap {
+    /** As many bytes as there are floats in a vector. */
+    private static final VectorSpecies<Byte> BYTES =
+            VectorSpecies.of(byte.class, VectorShape.forBitSize(Math.max(64, 8 * Panels.LANES)));
+
     final Shape shape;
     final int padding;
     /** Pixels of a row, border included. */
@@ -24,6 +31,11 @@ final class CodeMap {
         paddedWidth = columns + 2 * padding;
         paddedHeight = shape.dim(1) + 2 * padding;
         pixelSums = new int[Math.multiplyExact(shape.dim(0) * paddedHeight, paddedWidth)];
+    }
+
+    /** Returns the memory of the code sums, in bytes. */
+    long bytes() {
+        return 4L * pixelSums.length;
     }
 
     int width() {
@@ -73,18 +85,33 @@ final class CodeMap {
         float maxCode = grid.maxCode();
         int i = 0;
         for (; i + Panels.LANES <= count; i += Panels.LANES) {
-            FloatVector v = FloatVector.fromArray(Panels.SPECIES, x, at + i);
-            FloatVector clipped =
-                    v.lanewise(VectorOperators.MAX, grid.lower()).lanewise(VectorOperators.MIN, grid.upper());
-            FloatVector code = clipped.sub(grid.lower())
-                    .div(scale)
-                    .add(0x1p23f)
-                    .sub(0x1p23f)
-                    .lanewise(VectorOperators.MIN, maxCode);
-            code.blend(0f, v.test(VectorOperators.IS_NAN)).intoArray(codes, to + i);
+            codes(grid, FloatVector.fromArray(Panels.SPECIES, x, at + i), scale, maxCode)
+                    .intoArray(codes, to + i);
         }
         for (; i < count; i++) {
             codes[to + i] = grid.code(x[at + i]);
         }
+    }
+
+    /** Computes the codes of {@code count} values, as bytes. */
+    static void quantize(UniformGrid grid, float[] x, int at, byte[] codes, int count) {
+        float scale = grid.scale();
+        float maxCode = grid.maxCode();
+        int i = 0;
+        for (; i + Panels.LANES <= count; i += Panels.LANES) {
+            ByteVector code = (ByteVector) codes(grid, FloatVector.fromArray(Panels.SPECIES, x, at + i), scale, maxCode)
+                    .convertShape(VectorOperators.F2B, BYTES, 0);
+            code.intoArray(codes, i);
+        }
+        for (; i < count; i++) {
+            codes[i] = (byte) grid.code(x[at + i]);
+        }
+    }
+
+    private static FloatVector codes(UniformGrid grid, FloatVector v, float scale, float maxCode) {
+        FloatVector clipped = v.lanewise(VectorOperators.MAX, grid.lower()).lanewise(VectorOperators.MIN, grid.upper());
+        FloatVector code =
+                clipped.sub(grid.lower()).div(scale).add(0x1p23f).sub(0x1p23f).lanewise(VectorOperators.MIN, maxCode);
+        return code.blend(0f, v.test(VectorOperators.IS_NAN));
     }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.tensor.vector;
 
-import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
 import dev.halftone.tensor.kernels.ConvAffine;
 import dev.halftone.tensor.kernels.QuantizedConvWeight;
@@ -49,6 +48,7 @@ final class ConvEnd {
      *
      * @param codeSums the sum of codes of every output of the row
      * @param sums the kernel's sums, {@code [pixels, stride]}
+     * @param y where the row {@code [width, outChannels]} begins at {@code at}
      */
     void finish(
             CodeMap map,
@@ -61,7 +61,8 @@ final class ConvEnd {
             int[] sums,
             int stride,
             boolean relu,
-            Tensor y) {
+            float[] y,
+            int at) {
         int height = map.shape.dim(1);
         for (int p = 0; p < pixels; p++) {
             int border = affine.border(row % height, x + p, height, map.width());
@@ -73,8 +74,8 @@ final class ConvEnd {
                     sums,
                     p * stride,
                     relu,
-                    y.array(),
-                    y.offset() + (row * map.width() + x + p) * channels + channel);
+                    y,
+                    at + (x + p) * channels + channel);
         }
     }
 
@@ -107,6 +108,21 @@ final class ConvEnd {
                     .fma(s, FloatVector.fromArray(Panels.SPECIES, d, borderAt + c, mask));
             v = FloatVector.fromArray(Panels.SPECIES, a, channel + c, mask).fma(products, v);
             (relu ? v.lanewise(VectorOperators.MAX, 0f) : v).intoArray(y, to + c, mask);
+        }
+    }
+
+    /** Computes {@code y = fma(scale, b, a)} over runs of values. */
+    static void addScaled(float[] a, int atA, float scale, float[] b, int atB, float[] y, int atY, int count) {
+        int i = 0;
+        for (; i + Panels.LANES <= count; i += Panels.LANES) {
+            FloatVector.fromArray(Panels.SPECIES, b, atB + i)
+                    .fma(
+                            FloatVector.broadcast(Panels.SPECIES, scale),
+                            FloatVector.fromArray(Panels.SPECIES, a, atA + i))
+                    .intoArray(y, atY + i);
+        }
+        for (; i < count; i++) {
+            y[atY + i] = Math.fma(scale, b[atB + i], a[atA + i]);
         }
     }
 }

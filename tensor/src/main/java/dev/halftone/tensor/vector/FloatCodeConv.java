@@ -5,6 +5,7 @@ import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
 import dev.halftone.tensor.kernels.ActivationCodes;
+import dev.halftone.tensor.kernels.ConvOutput;
 import dev.halftone.tensor.kernels.PackedConv;
 import dev.halftone.tensor.kernels.QuantizedConvWeight;
 
@@ -82,6 +83,11 @@ final class FloatCodeConv implements PackedConv {
         }
 
         @Override
+        public long bytes() {
+            return 4L * values.length + map.bytes();
+        }
+
+        @Override
         public byte[] toArray() {
             byte[] codes = new byte[map.shape.size()];
             int row = map.width() * map.channels();
@@ -98,43 +104,47 @@ final class FloatCodeConv implements PackedConv {
         return new Codes(new CodeMap(Shape.of(batch, height, width, inChannels), kernel / 2, width), activationCentre);
     }
 
-    private Codes own(ActivationCodes codes) {
-        if (codes instanceof Codes own
+    @Override
+    public boolean accepts(ActivationCodes codes) {
+        return codes instanceof Codes own
                 && own.centre == activationCentre
                 && own.map.channels() == inChannels
-                && own.map.padding == kernel / 2) {
+                && own.map.padding == kernel / 2;
+    }
+
+    private Codes own(ActivationCodes codes) {
+        if (codes instanceof Codes own && accepts(own)) {
             return own;
         }
         throw new IllegalArgumentException("codes of " + codes.shape() + " that this convolution did not allocate");
     }
 
     @Override
-    public void quantize(Tensor x, ActivationCodes codes, int fromRow, int toRow) {
+    public void quantizeRow(float[] x, int from, ActivationCodes codes, int row) {
         Codes own = own(codes);
-        own.check(x, inChannels, fromRow, toRow);
         int width = own.map.width();
-        int count = width * inChannels;
-        for (int row = fromRow; row < toRow; row++) {
-            int at = own.at(own.map.firstTapRow(row) + own.map.padding, own.map.padding);
-            CodeMap.quantize(grid, x.array(), x.offset() + row * count, own.values, at, count);
-            for (int column = 0; column < width; column++) {
-                int sum = 0;
-                for (int c = 0; c < inChannels; c++, at++) {
-                    sum += (int) own.values[at];
-                    own.values[at] -= activationCentre;
-                }
-                own.map.setPixelSum(row, column, sum);
+        int at = own.at(own.map.firstTapRow(row) + own.map.padding, own.map.padding);
+        CodeMap.quantize(grid, x, from, own.values, at, width * inChannels);
+        for (int column = 0; column < width; column++) {
+            int sum = 0;
+            for (int c = 0; c < inChannels; c++, at++) {
+                sum += (int) own.values[at];
+                own.values[at] -= activationCentre;
             }
+            own.map.setPixelSum(row, column, sum);
         }
     }
 
     @Override
-    public void forward(ActivationCodes codes, boolean relu, Tensor y, int fromRow, int toRow) {
+    public void forward(ActivationCodes codes, ConvOutput output, int fromRow, int toRow) {
         Codes own = own(codes);
-        own.check(y, outChannels, fromRow, toRow);
+        output.check(own.shape().with(3, outChannels));
+        own.checkRows(fromRow, toRow);
+        Tensor y = output.direct() ? output.y() : null;
         CodeMap map = own.map;
         int width = map.width();
         float[] part = new float[width * outChannels];
+        float[] line = new float[width * outChannels];
         int[] sums = new int[part.length];
         int[] codeSums = new int[width];
         Panels panels = new Panels(own.values, weights, part, new float[outChannels]);
@@ -164,7 +174,21 @@ final class FloatCodeConv implements PackedConv {
                 }
             }
             map.codeSums(row, codeSums);
-            end.finish(map, row, 0, width, 0, outChannels, codeSums, sums, outChannels, relu, y);
+            int lineAt = y == null ? 0 : y.offset() + row * line.length;
+            end.finish(
+                    map,
+                    row,
+                    0,
+                    width,
+                    0,
+                    outChannels,
+                    codeSums,
+                    sums,
+                    outChannels,
+                    output.relu(),
+                    y == null ? line : y.array(),
+                    lineAt);
+            output.finishRow(row, y == null ? line : y.array(), lineAt, line.length, ConvEnd::addScaled);
         }
     }
 }

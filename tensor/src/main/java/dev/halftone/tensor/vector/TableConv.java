@@ -5,6 +5,7 @@ import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
 import dev.halftone.tensor.kernels.ActivationCodes;
+import dev.halftone.tensor.kernels.ConvOutput;
 import dev.halftone.tensor.kernels.PackedConv;
 import dev.halftone.tensor.kernels.QuantizedConvWeight;
 import java.lang.invoke.MethodHandles;
@@ -111,6 +112,11 @@ final class TableConv implements PackedConv {
         }
 
         @Override
+        public long bytes() {
+            return numbers.length + map.bytes();
+        }
+
+        @Override
         public byte[] toArray() {
             byte[] codes = new byte[map.shape.size()];
             int channels = map.channels();
@@ -134,35 +140,32 @@ final class TableConv implements PackedConv {
         return new Codes(map, runs * run, table);
     }
 
-    private Codes own(ActivationCodes codes) {
-        if (codes instanceof Codes own
+    @Override
+    public boolean accepts(ActivationCodes codes) {
+        return codes instanceof Codes own
                 && own.table == table
                 && own.groups == runs * run
                 && own.map.channels() == inChannels
-                && own.map.padding == kernel / 2) {
+                && own.map.padding == kernel / 2;
+    }
+
+    private Codes own(ActivationCodes codes) {
+        if (codes instanceof Codes own && accepts(own)) {
             return own;
         }
         throw new IllegalArgumentException("codes of " + codes.shape() + " that this convolution did not allocate");
     }
 
     @Override
-    public void quantize(Tensor x, ActivationCodes codes, int fromRow, int toRow) {
+    public void quantizeRow(float[] x, int at, ActivationCodes codes, int row) {
         Codes own = own(codes);
-        own.check(x, inChannels, fromRow, toRow);
         CodeMap map = own.map;
         int values = map.width() * inChannels;
-        float[] floats = new float[values];
         byte[] bytes = new byte[values + Long.BYTES];
-        for (int row = fromRow; row < toRow; row++) {
-            CodeMap.quantize(grid, x.array(), x.offset() + row * values, floats, 0, values);
-            for (int i = 0; i < values; i++) {
-                bytes[i] = (byte) floats[i];
-            }
-            int to = own.at(map.firstTapRow(row) + map.padding, map.padding);
-            for (int column = 0; column < map.width(); column++) {
-                map.setPixelSum(
-                        row, column, pixel(bytes, column * inChannels, own.numbers, to + column, map.paddedWidth));
-            }
+        CodeMap.quantize(grid, x, at, bytes, values);
+        int to = own.at(map.firstTapRow(row) + map.padding, map.padding);
+        for (int column = 0; column < map.width(); column++) {
+            map.setPixelSum(row, column, pixel(bytes, column * inChannels, own.numbers, to + column, map.paddedWidth));
         }
     }
 
@@ -198,10 +201,14 @@ final class TableConv implements PackedConv {
     }
 
     @Override
-    public void forward(ActivationCodes codes, boolean relu, Tensor y, int fromRow, int toRow) {
+    public void forward(ActivationCodes codes, ConvOutput output, int fromRow, int toRow) {
         Codes own = own(codes);
-        own.check(y, outChannels, fromRow, toRow);
+        output.check(own.shape().with(3, outChannels));
+        own.checkRows(fromRow, toRow);
         CodeMap map = own.map;
+        int count = map.width() * outChannels;
+        Tensor y = output.direct() ? output.y() : null;
+        float[] line = y == null ? new float[count] : y.array();
         int[] starts = starts(own);
         int segment = Math.min(starts.length, 0xFFFF / (run * table.span));
         int[] codeSums = new int[map.width()];
@@ -209,6 +216,7 @@ final class TableConv implements PackedConv {
         int[] sums = new int[PIXELS * BLOCK];
         for (int row = fromRow; row < toRow; row++) {
             map.codeSums(row, codeSums);
+            int lineAt = y == null ? 0 : y.offset() + row * count;
             for (int block = 0; block * BLOCK < outChannels; block++) {
                 int channels = Math.min(BLOCK, outChannels - block * BLOCK);
                 for (int x = 0; x < map.width(); x += PIXELS) {
@@ -231,9 +239,22 @@ final class TableConv implements PackedConv {
                         widen(raw, sums, from > 0);
                     }
                     int pixels = Math.min(PIXELS, map.width() - x);
-                    end.finish(map, row, x, pixels, block * BLOCK, channels, codeSums, sums, BLOCK, relu, y);
+                    end.finish(
+                            map,
+                            row,
+                            x,
+                            pixels,
+                            block * BLOCK,
+                            channels,
+                            codeSums,
+                            sums,
+                            BLOCK,
+                            output.relu(),
+                            line,
+                            lineAt);
                 }
             }
+            output.finishRow(row, line, lineAt, count, ConvEnd::addScaled);
         }
     }
 

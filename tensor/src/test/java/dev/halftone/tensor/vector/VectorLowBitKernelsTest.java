@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.kernels.ActivationCodes;
+import dev.halftone.tensor.kernels.ConvOutput;
 import dev.halftone.tensor.kernels.LowBitKernels;
 import dev.halftone.tensor.kernels.PackedConv;
 import dev.halftone.tensor.kernels.QuantizedConvCase;
@@ -88,6 +89,47 @@ class VectorLowBitKernelsTest {
             conv.forward(codes, relu, y, row, Math.min(rows, row + step));
         }
         return y.toArray();
+    }
+
+    /** Everything that a convolution may end with, stored and not, for a next convolution of other codes. */
+    @ParameterizedTest
+    @MethodSource("cases")
+    void endsLikeTheReference(QuantizedConvCase c) {
+        for (int nextBits : new int[] {2, 5}) {
+            QuantizedConvCase next = new QuantizedConvCase(
+                    c.batch(), c.height(), c.width(), c.out(), 6, 3, nextBits, nextBits, Fill.RANDOM, c.seed() + 1);
+            for (boolean residual : new boolean[] {false, true}) {
+                for (boolean store : new boolean[] {false, true}) {
+                    End expected = end(reference, c, next, residual, store);
+                    End found = end(vector, c, next, residual, store);
+                    assertThat(found.codes()).isEqualTo(expected.codes());
+                    assertThat(found.y()).isEqualTo(expected.y());
+                }
+            }
+        }
+    }
+
+    private record End(byte[] codes, float[] y) {}
+
+    private static End end(
+            LowBitKernels kernels, QuantizedConvCase c, QuantizedConvCase following, boolean residual, boolean store) {
+        PackedConv conv = kernels.prepare(c.weight(), c.grid());
+        PackedConv next = kernels.prepare(following.weight(), following.grid());
+        int rows = c.batch() * c.height();
+        ActivationCodes codes = conv.allocate(c.batch(), c.height(), c.width());
+        conv.quantize(noisy(c), codes, 0, rows);
+        ActivationCodes nextCodes = next.allocate(c.batch(), c.height(), c.width());
+        Tensor skip = following.input();
+        Tensor y = Tensor.zeros(skip.shape());
+        ConvOutput output = new ConvOutput(true, residual ? skip : null, 0.3f, store ? y : null, next, nextCodes);
+        conv.forward(codes, output, 0, rows);
+        if (store) {
+            // The codes are those of the stored values.
+            ActivationCodes again = next.allocate(c.batch(), c.height(), c.width());
+            next.quantize(y, again, 0, rows);
+            assertThat(nextCodes.toArray()).isEqualTo(again.toArray());
+        }
+        return new End(nextCodes.toArray(), y.toArray());
     }
 
     /** Inputs between and beyond the levels, and some special values. */
