@@ -66,7 +66,7 @@ final class UpscaleCommand implements Callable<Integer> {
         if (tile < 1) {
             throw new UsageException("--tile must be at least 1, not " + tile);
         }
-        if (!ImageFiles.isImage(output)) {
+        if (!ImageFiles.isWritable(output)) {
             throw new UsageException(output + " must end with .png, .jpg or .bmp");
         }
         if (memory != null) {

@@ -12,7 +12,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
-import java.util.Locale;
 
 /**
  * An image that can be read when it is needed.
@@ -39,7 +38,7 @@ public record ImageSource(String name, Loader loader) {
     }
 
     /**
-     * Returns the images (.png, .jpg, .jpeg, .bmp) directly in a folder, sorted by name.
+     * Returns the images directly in a folder (files whose names end like those of a format that is read), sorted by name.
      *
      * @throws InvalidFileException if the folder does not exist or has no images
      */
@@ -50,7 +49,7 @@ public record ImageSource(String name, Loader loader) {
         List<Path> files = new ArrayList<>();
         try (DirectoryStream<Path> entries = Files.newDirectoryStream(folder)) {
             for (Path p : entries) {
-                if (isImage(p) && Files.isRegularFile(p)) {
+                if (ImageFiles.isReadable(p) && Files.isRegularFile(p)) {
                     files.add(p);
                 }
             }
@@ -58,17 +57,12 @@ public record ImageSource(String name, Loader loader) {
             throw e.getCause();
         }
         if (files.isEmpty()) {
-            throw new InvalidFileException(folder, "has no .png, .jpg or .bmp images");
+            throw new InvalidFileException(folder, "has no images (.png, .jpg, .bmp, .tif, .gif, .webp)");
         }
         files.sort(Comparator.comparing(p -> p.getFileName().toString()));
         return files.stream()
                 .map(p -> new ImageSource(stem(p), () -> ImageFiles.read(p).rgb()))
                 .toList();
-    }
-
-    private static boolean isImage(Path p) {
-        String name = p.getFileName().toString().toLowerCase(Locale.ROOT);
-        return name.endsWith(".png") || name.endsWith(".jpg") || name.endsWith(".jpeg") || name.endsWith(".bmp");
     }
 
     private static String stem(Path p) {

@@ -2,137 +2,127 @@
 package dev.halftone.models.image;
 
 import dev.halftone.tensor.Tensor;
+import java.awt.Transparency;
 import java.awt.color.ColorSpace;
+import java.awt.color.ICC_ColorSpace;
+import java.awt.color.ICC_Profile;
 import java.awt.image.BufferedImage;
 import java.awt.image.ColorModel;
+import java.awt.image.ComponentColorModel;
 import java.awt.image.DataBuffer;
-import java.awt.image.DataBufferByte;
-import java.awt.image.IndexColorModel;
-import java.awt.image.Raster;
-import java.util.Arrays;
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import org.jspecify.annotations.Nullable;
 
-/**
- * Conversion between {@link BufferedImage} and tensors.
- *
- * <p>RGB and grey samples are taken as they are stored, whatever profile they carry: {@link BufferedImage#getRGB} would apply a gamma
- * curve to grey images. Palettes are looked up and premultiplied colours divided by their alpha. Only images of other colour
- * spaces (CMYK, floating point) are converted to sRGB.
- */
+/** Conversion between {@link BufferedImage}, rows and tensors. */
 public final class BufferedImages {
-    private static final int ALPHA = 3;
-
     private BufferedImages() {}
 
     /**
-     * Returns the colours of an image as {@code [H, W, 3]}, RGB 0..255, grey as three equal channels. Samples of up to 8 bits give whole
-     * numbers; 16-bit samples are divided by 257.
+     * Returns the rows of an image.
+     *
+     * <p>RGB and grey samples are taken as they are stored, whatever profile they carry. Palettes are looked up and premultiplied
+     * colours divided by their alpha. Only images of other colour spaces (CMYK, floating point) are converted to sRGB.
+     */
+    public static ImageRows rows(BufferedImage image) {
+        return new BufferedImageRows(image);
+    }
+
+    /**
+     * Reads all rows into an image of 8 or 16 bits per sample, grey or RGB, with alpha (not premultiplied) or without, in the colour
+     * space of its ICC profile. Samples are clamped and rounded, half to even.
+     *
+     * @throws IOException if the rows cannot be read, or are more than a {@link BufferedImage} holds
+     */
+    public static BufferedImage of(ImageRows rows) throws IOException {
+        return of(rows, colourSpace(rows.header()));
+    }
+
+    /** Reads all rows into an image in a colour space; null is that of images which say nothing. */
+    static BufferedImage of(ImageRows rows, @Nullable ColorSpace space) throws IOException {
+        ImageHeader header = rows.header();
+        if ((long) header.rowSize() * header.height() > Integer.MAX_VALUE - Byte.MAX_VALUE) {
+            throw new IOException(header.width() + "x" + header.height()
+                    + " pixels are more than fit in memory in one piece; a PNG file is written row by row");
+        }
+        BufferedImage image = create(header, space);
+        float[] row = new float[header.rowSize()];
+        int[] samples = new int[row.length];
+        for (int y = 0; y < header.height(); y++) {
+            rows.next(row);
+            for (int i = 0; i < row.length; i++) {
+                samples[i] = header.depth() == 16 ? Pixels.uint16(row[i]) : Pixels.uint8(row[i]);
+            }
+            image.getRaster().setPixels(0, y, header.width(), 1, samples);
+        }
+        return image;
+    }
+
+    private static BufferedImage create(ImageHeader header, @Nullable ColorSpace space) {
+        Channels channels = header.channels();
+        if (header.depth() == 8 && space == null && channels != Channels.GREY_ALPHA) {
+            // Of the types that Java's own drawing is fast on.
+            return new BufferedImage(
+                    header.width(),
+                    header.height(),
+                    switch (channels) {
+                        case GREY -> BufferedImage.TYPE_BYTE_GRAY;
+                        case RGB -> BufferedImage.TYPE_3BYTE_BGR;
+                        default -> BufferedImage.TYPE_4BYTE_ABGR;
+                    });
+        }
+        ColorModel model = new ComponentColorModel(
+                space != null
+                        ? space
+                        : ColorSpace.getInstance(channels.grey() ? ColorSpace.CS_GRAY : ColorSpace.CS_sRGB),
+                channels.alpha(),
+                false,
+                channels.alpha() ? Transparency.TRANSLUCENT : Transparency.OPAQUE,
+                header.depth() == 16 ? DataBuffer.TYPE_USHORT : DataBuffer.TYPE_BYTE);
+        return new BufferedImage(
+                model, model.createCompatibleWritableRaster(header.width(), header.height()), false, null);
+    }
+
+    private static @Nullable ColorSpace colourSpace(ImageHeader header) {
+        byte[] profile = header.tags().fitting(header.channels()).iccProfile();
+        if (profile == null) {
+            return null;
+        }
+        try {
+            return new ICC_ColorSpace(ICC_Profile.getInstance(profile));
+        } catch (IllegalArgumentException e) {
+            return null; // a damaged profile says nothing
+        }
+    }
+
+    /**
+     * Returns the colours of an image as {@code [H, W, 3]}, RGB 0..255, grey as three equal channels, without alpha. Samples of up to 8
+     * bits give whole numbers; 16-bit samples are divided by 257.
      */
     public static Tensor toTensor(BufferedImage image) {
-        return channels(image, 0, 3);
+        return decode(image).rgb();
     }
 
-    /** Returns the alpha channel as {@code [H, W, 1]}, 0 (transparent) to 255 (opaque), or null if the image has none. */
-    public static @Nullable Tensor alpha(BufferedImage image) {
-        return image.getColorModel().hasAlpha() ? channels(image, ALPHA, 1) : null;
-    }
-
-    /** Returns {@code count} of the channels R, G, B, A, from {@code first} on. */
-    private static Tensor channels(BufferedImage image, int first, int count) {
-        Tensor out = Tensor.zeros(image.getHeight(), image.getWidth(), count);
-        ColorModel model = image.getColorModel();
-        if (model instanceof IndexColorModel || !hasPlainSamples(model, image.getRaster())) {
-            fromColours(image, first, out);
-        } else {
-            fromSamples(image, first, out);
-        }
-        return out;
-    }
-
-    private static boolean hasPlainSamples(ColorModel model, Raster raster) {
-        int space = model.getColorSpace().getType();
-        int type = raster.getTransferType();
-        return (space == ColorSpace.TYPE_RGB || space == ColorSpace.TYPE_GRAY)
-                && (type == DataBuffer.TYPE_BYTE || type == DataBuffer.TYPE_USHORT || type == DataBuffer.TYPE_INT)
-                && Arrays.stream(model.getComponentSize()).allMatch(bits -> bits <= Short.SIZE);
-    }
-
-    private static void fromColours(BufferedImage image, int first, Tensor out) {
-        int[] argb = new int[image.getWidth()];
-        int count = out.dim(2);
-        for (int y = 0, at = 0; y < image.getHeight(); y++) {
-            image.getRGB(0, y, argb.length, 1, argb, 0, argb.length);
-            for (int pixel : argb) {
-                for (int c = first; c < first + count; c++) {
-                    out.array()[at++] = pixel >>> (c == ALPHA ? 24 : 16 - 8 * c) & 0xFF;
-                }
-            }
-        }
-    }
-
-    private static void fromSamples(BufferedImage image, int first, Tensor out) {
-        ColorModel model = image.getColorModel();
-        Raster raster = image.getRaster();
-        int bands = raster.getNumBands();
-        int colours = model.getNumColorComponents();
-        int count = out.dim(2);
-        int[] band = new int[count];
-        float[] largest = new float[count];
-        boolean[] whole = new boolean[count];
-        for (int c = 0; c < count; c++) {
-            band[c] = first == ALPHA ? colours : Math.min(c, colours - 1);
-            int bits = model.getComponentSize(band[c]);
-            largest[c] = (1 << bits) - 1;
-            whole[c] = bits <= Byte.SIZE;
-        }
-        boolean premultiplied = model.isAlphaPremultiplied() && model.hasAlpha() && first != ALPHA;
-        float opaque = premultiplied ? (1 << model.getComponentSize(colours)) - 1 : 1;
-        int[] samples = new int[image.getWidth() * bands];
-        for (int y = 0, at = 0; y < image.getHeight(); y++) {
-            raster.getPixels(0, y, image.getWidth(), 1, samples);
-            for (int pixel = 0; pixel < samples.length; pixel += bands) {
-                for (int c = 0; c < count; c++) {
-                    float v = samples[pixel + band[c]] * 255f / largest[c];
-                    if (premultiplied) {
-                        int alpha = samples[pixel + colours];
-                        v = alpha == 0 ? 0 : Math.min(v * opaque / alpha, 255);
-                    }
-                    out.array()[at++] = whole[c] ? (float) Math.rint(v) : v;
-                }
-            }
+    /** Returns the colours and the alpha of an image. */
+    public static DecodedImage decode(BufferedImage image) {
+        try {
+            return DecodedImage.of(rows(image));
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
         }
     }
 
     /** Returns an 8-bit image of {@code [H, W, 3]}, RGB 0..255; values are clamped and rounded, half to even. */
     public static BufferedImage fromTensor(Tensor rgb) {
-        return fromTensor(rgb, null);
+        return encode(new DecodedImage(rgb, null));
     }
 
-    /**
-     * Returns an 8-bit image of {@code [H, W, 3]}, RGB 0..255, and {@code [H, W, 1]}, alpha 0..255 (not premultiplied), or null for an
-     * opaque image; values are clamped and rounded, half to even.
-     */
-    public static BufferedImage fromTensor(Tensor rgb, @Nullable Tensor alpha) {
-        int height = rgb.dim(0);
-        int width = rgb.dim(1);
-        if (rgb.shape().rank() != 3
-                || rgb.dim(2) != 3
-                || (alpha != null && !alpha.shape().equals(rgb.shape().with(2, 1)))) {
-            throw new IllegalArgumentException("a picture is [H, W, 3] and its alpha [H, W, 1], not " + rgb.shape()
-                    + (alpha == null ? "" : " and " + alpha.shape()));
+    /** Returns an 8-bit image; values are clamped and rounded, half to even. */
+    public static BufferedImage encode(DecodedImage image) {
+        try {
+            return of(image.rows());
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
         }
-        BufferedImage image = new BufferedImage(
-                width, height, alpha == null ? BufferedImage.TYPE_3BYTE_BGR : BufferedImage.TYPE_4BYTE_ABGR);
-        byte[] bytes = ((DataBufferByte) image.getRaster().getDataBuffer()).getData();
-        for (int pixel = 0, at = 0; pixel < width * height; pixel++) {
-            if (alpha != null) {
-                bytes[at++] = (byte) Pixels.uint8(alpha.array()[alpha.offset() + pixel]);
-            }
-            int from = rgb.offset() + 3 * pixel;
-            bytes[at++] = (byte) Pixels.uint8(rgb.array()[from + 2]);
-            bytes[at++] = (byte) Pixels.uint8(rgb.array()[from + 1]);
-            bytes[at++] = (byte) Pixels.uint8(rgb.array()[from]);
-        }
-        return image;
     }
 }

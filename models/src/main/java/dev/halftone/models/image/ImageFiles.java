@@ -4,111 +4,104 @@ package dev.halftone.models.image;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.io.AtomicFile;
 import dev.halftone.tensor.io.InvalidFileException;
-import java.awt.image.BufferedImage;
-import java.io.ByteArrayInputStream;
+import java.io.BufferedInputStream;
 import java.io.EOFException;
 import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.Iterator;
-import java.util.List;
-import java.util.Locale;
-import javax.imageio.IIOException;
-import javax.imageio.IIOImage;
-import javax.imageio.ImageIO;
-import javax.imageio.ImageReader;
-import javax.imageio.ImageWriteParam;
-import javax.imageio.ImageWriter;
-import javax.imageio.stream.ImageInputStream;
-import javax.imageio.stream.ImageOutputStream;
-import javax.imageio.stream.MemoryCacheImageInputStream;
-import javax.imageio.stream.MemoryCacheImageOutputStream;
 import org.jspecify.annotations.Nullable;
 
-/** Reads PNG, JPEG and BMP files with the JDK's decoders, strictly, and writes the same formats atomically. */
+/**
+ * Reads and writes image files: strictly, upright (the Exif orientation is applied), with the samples as they are stored, and
+ * atomically. PNG files stream; the others are held in memory while they are read or written.
+ */
 public final class ImageFiles {
-    /** More pixels than this do not fit a tensor of three channels. */
-    private static final long MAX_PIXELS = Integer.MAX_VALUE / 3;
-
-    /**
-     * Pixels that one byte of a file can hold at most: deflate, the best compressor of the three formats, expands at most 1,032 times,
-     * and a pixel has at least one bit.
-     */
-    private static final long MAX_PIXELS_PER_BYTE = 1032 * 8;
-
-    /** JPEG is for photographs that someone looks at closely, after all this work. */
-    private static final float JPEG_QUALITY = 0.95f;
-
-    private static final List<String> FORMATS = List.of("png", "jpg", "jpeg", "bmp");
+    private static final int BUFFER = 1 << 16;
 
     private ImageFiles() {}
 
-    /** Returns whether a file's name ends like that of an image that can be read and written. */
-    public static boolean isImage(Path file) {
-        return FORMATS.contains(extension(file));
+    /** Returns whether a file's name ends like that of an image that can be read. */
+    public static boolean isReadable(Path file) {
+        return ImageFormat.of(file).isPresent();
     }
 
-    /** Returns whether a file's name ends like that of a format with transparency, which is PNG. */
-    public static boolean holdsAlpha(Path file) {
-        return extension(file).equals("png");
+    /** Returns whether a file's name ends like that of an image that can be written. */
+    public static boolean isWritable(Path file) {
+        return ImageFormat.of(file).filter(ImageFormat::writable).isPresent();
     }
 
     /**
-     * Reads an image, whatever its name ends with. Samples are taken as they are stored: no colour profile is applied.
+     * Opens an image, whatever its name ends with. Damage may be found at any row.
      *
-     * @throws InvalidFileException if it cannot be read, is no PNG, JPEG or BMP, is damaged or cut off, or is too large for a tensor or
-     *     for the heap
+     * @throws InvalidFileException if it cannot be read, is none of the formats of {@link ImageFormat}, is damaged or cut off, has
+     *     colours that are not understood, or needs more memory than there is; {@link ImageRows#next} throws the same
      */
-    public static DecodedImage read(Path file) throws InvalidFileException {
-        byte[] bytes = content(file);
-        String format = "image";
-        try (ImageInputStream in = new MemoryCacheImageInputStream(new ByteArrayInputStream(bytes))) {
-            ImageReader reader = reader(in);
-            if (reader == null) {
-                throw new InvalidFileException(file, "is not a PNG, JPEG or BMP image");
+    public static ImageRows open(Path file) throws InvalidFileException {
+        requireRegular(file);
+        InputStream in = null;
+        try {
+            long size = Files.size(file);
+            in = new BufferedInputStream(Files.newInputStream(file), BUFFER);
+            Orientation orientation = null;
+            if (format(in) == ImageFormat.PNG) {
+                try (InputStream again = new BufferedInputStream(Files.newInputStream(file), BUFFER)) {
+                    orientation = PngDecoder.findOrientation(again);
+                } catch (IOException e) {
+                    // The file is damaged: the decoder says where.
+                }
             }
-            try {
-                format = reader.getFormatName().toUpperCase(Locale.ROOT) + " image";
-                int transparentShade =
-                        PngChunks.startsAsPng(bytes) ? PngChunks.read(bytes).transparentShade() : PngChunks.NO_SHADE;
-                BufferedImage image = decode(file, bytes.length, reader, in);
-                Tensor rgb = BufferedImages.toTensor(image);
-                Tensor alpha = transparentShade == PngChunks.NO_SHADE
-                        ? BufferedImages.alpha(image)
-                        : transparent(rgb, transparentShade);
-                return new DecodedImage(rgb, alpha);
-            } finally {
-                reader.dispose();
+            return open(in, file, size, orientation);
+        } catch (IOException e) {
+            close(in);
+            throw e instanceof InvalidFileException known
+                    ? known
+                    : new InvalidFileException(file, "cannot be read: " + InvalidFileException.reason(e), e);
+        }
+    }
+
+    /**
+     * Opens an image that comes from a stream, which is closed with it.
+     *
+     * @param name what errors call it
+     * @throws InvalidFileException as {@link #open(Path)} does
+     */
+    public static ImageRows open(InputStream in, Path name) throws InvalidFileException {
+        return open(new BufferedInputStream(in, BUFFER), name, Long.MAX_VALUE, null);
+    }
+
+    private static ImageRows open(InputStream in, Path name, long size, @Nullable Orientation orientation)
+            throws InvalidFileException {
+        ImageFormat format = null;
+        try {
+            format = format(in);
+            if (format == null) {
+                throw new InvalidFileException(name, "is not a PNG, JPEG, BMP, TIFF, GIF or WebP image");
             }
-        } catch (InvalidFileException e) {
-            throw e;
+            if (format == ImageFormat.PNG) {
+                PngDecoder png = new PngDecoder(in, size, orientation);
+                return new NamedRows(OrientedRows.of(png, png.orientation()), name, format);
+            }
+            byte[] bytes = in.readNBytes(Integer.MAX_VALUE - Byte.MAX_VALUE);
+            if (in.read() >= 0) {
+                throw new InvalidFileException(name, "has more than 2 GiB; only PNG files may be larger");
+            }
+            in.close();
+            return new NamedRows(JdkDecoder.open(bytes, format), name, format);
         } catch (IOException | RuntimeException | OutOfMemoryError e) {
-            // On damaged files the JDK's decoders throw many kinds of runtime exceptions.
-            Throwable cause = e;
-            while (cause.getCause() != null) {
-                cause = cause.getCause();
-            }
-            throw new InvalidFileException(
-                    file,
-                    cause instanceof OutOfMemoryError
-                            ? "needs more memory than this JVM may use, "
-                                    + (Runtime.getRuntime().maxMemory() >> 20) + " MB"
-                            : "cannot be decoded as a " + format + ": " + reason(cause),
-                    e);
+            throw failure(name, format, e);
         }
     }
 
-    /** Returns the alpha channel of a grey image in which one shade is transparent. */
-    private static Tensor transparent(Tensor rgb, int shade) {
-        Tensor alpha = Tensor.zeros(rgb.dim(0), rgb.dim(1), 1);
-        for (int i = 0; i < alpha.size(); i++) {
-            alpha.array()[i] = rgb.array()[3 * i] == shade ? 0 : 255;
-        }
-        return alpha;
+    private static @Nullable ImageFormat format(InputStream in) throws IOException {
+        in.mark(ImageFormat.START);
+        byte[] start = in.readNBytes(ImageFormat.START);
+        in.reset();
+        return ImageFormat.of(start).orElse(null);
     }
 
-    private static byte[] content(Path file) throws InvalidFileException {
+    private static void requireRegular(Path file) throws InvalidFileException {
         if (Files.isDirectory(file)) {
             throw new InvalidFileException(file, "is a folder, not an image");
         }
@@ -118,135 +111,139 @@ public final class ImageFiles {
         if (!Files.isRegularFile(file)) {
             throw new InvalidFileException(file, "is not a regular file");
         }
+    }
+
+    private static void close(@Nullable InputStream in) {
         try {
-            if (Files.size(file) > Integer.MAX_VALUE - Byte.MAX_VALUE) {
-                throw new InvalidFileException(
-                        file, "has " + Files.size(file) + " bytes; images of up to 2 GiB are read");
+            if (in != null) {
+                in.close();
             }
-            return Files.readAllBytes(file);
-        } catch (InvalidFileException e) {
-            throw e;
         } catch (IOException e) {
-            throw new InvalidFileException(file, "cannot be read: " + InvalidFileException.reason(e), e);
+            // There is a better error to report.
         }
     }
 
-    private static @Nullable ImageReader reader(ImageInputStream in) throws IOException {
-        for (Iterator<ImageReader> readers = ImageIO.getImageReaders(in); readers.hasNext(); ) {
-            ImageReader reader = readers.next();
-            if (FORMATS.contains(reader.getFormatName().toLowerCase(Locale.ROOT))) {
-                return reader;
-            }
-            reader.dispose();
+    /** Rows whose errors name the file. */
+    private static final class NamedRows implements ImageRows {
+        private final ImageRows rows;
+        private final Path name;
+        private final ImageFormat format;
+        private int y;
+
+        NamedRows(ImageRows rows, Path name, ImageFormat format) {
+            this.rows = rows;
+            this.name = name;
+            this.format = format;
         }
-        return null;
+
+        @Override
+        public ImageHeader header() {
+            return rows.header();
+        }
+
+        @Override
+        public void next(float[] row) throws IOException {
+            if (y == header().height()) {
+                throw new IllegalStateException("there are no more rows");
+            }
+            try {
+                rows.next(row);
+            } catch (IOException | RuntimeException | OutOfMemoryError e) {
+                throw failure(name, format, e);
+            }
+            y++;
+        }
+
+        @Override
+        public void close() throws IOException {
+            rows.close();
+        }
     }
 
-    private static BufferedImage decode(Path file, int fileSize, ImageReader reader, ImageInputStream in)
-            throws IOException {
-        List<String> damage = new ArrayList<>();
-        reader.addIIOReadWarningListener((_, warning) -> {
-            if (isDamage(warning)) {
-                damage.add(warning);
-            }
-        });
-        reader.setInput(in, true, true);
-        long width = reader.getWidth(0);
-        long height = reader.getHeight(0);
-        String size = width + "x" + height + " pixels";
-        if (width < 1 || height < 1 || width * height > fileSize * MAX_PIXELS_PER_BYTE) {
-            throw new InvalidFileException(
-                    file, "is damaged: it claims " + size + " and has only " + fileSize + " bytes");
+    /** On damaged files the JDK's decoders throw many kinds of runtime exceptions. */
+    private static InvalidFileException failure(Path name, @Nullable ImageFormat format, Throwable e) {
+        if (e instanceof InvalidFileException known) {
+            return known;
         }
-        if (width * height > MAX_PIXELS) {
-            throw new InvalidFileException(file, "has " + size + "; up to " + MAX_PIXELS + " are read");
+        Throwable cause = e;
+        while (cause.getCause() != null) {
+            cause = cause.getCause();
         }
-        BufferedImage image = reader.read(0);
-        if (!damage.isEmpty()) {
-            throw new IIOException(damage.getFirst());
+        if (cause instanceof OutOfMemoryError) {
+            return new InvalidFileException(
+                    name,
+                    "needs more memory than this JVM may use, "
+                            + (Runtime.getRuntime().maxMemory() >> 20) + " MB",
+                    e);
         }
-        return image;
+        // The outermost message is the one that this package wrote, if it wrote any.
+        String message = e.getMessage() != null && e instanceof IOException ? e.getMessage() : cause.getMessage();
+        String reason = message != null && !message.isBlank()
+                ? message.lines().findFirst().orElseThrow()
+                : cause instanceof EOFException
+                        ? "it ends too early"
+                        : cause.getClass().getSimpleName();
+        return new InvalidFileException(
+                name,
+                format == null ? "cannot be read: " + reason : "cannot be decoded as a " + format + " image: " + reason,
+                e);
     }
 
     /**
-     * The JPEG decoder fills what it cannot read with grey and only warns. Bytes between segments are no damage: cameras write them.
+     * Reads a whole image, as {@link #open(Path)} does.
+     *
+     * @throws InvalidFileException also if it is too large for a tensor
      */
-    private static boolean isDamage(String warning) {
-        return warning.startsWith("Truncated File")
-                || (warning.startsWith("Corrupt JPEG data") && !warning.contains("extraneous bytes"));
-    }
-
-    private static String reason(Throwable cause) {
-        String message = cause.getMessage();
-        if (message == null || message.isBlank()) {
-            return cause instanceof EOFException
-                    ? "it ends too early"
-                    : cause.getClass().getSimpleName();
+    public static DecodedImage read(Path file) throws InvalidFileException {
+        try (ImageRows rows = open(file)) {
+            ImageHeader header = rows.header();
+            if ((long) header.width() * header.height() > DecodedImage.MAX_PIXELS) {
+                throw new InvalidFileException(
+                        file,
+                        "has " + header.width() + "x" + header.height() + " pixels; up to " + DecodedImage.MAX_PIXELS
+                                + " are read");
+            }
+            return DecodedImage.of(rows);
+        } catch (IOException | OutOfMemoryError e) {
+            throw failure(file, null, e);
         }
-        return message.lines().findFirst().orElseThrow();
     }
 
     /**
-     * Writes an 8-bit image in the format that the file's name ends with (.png, .jpg, .jpeg, .bmp), atomically.
+     * Writes an 8-bit image in the format that the file's name ends with, atomically.
      *
      * @param rgb {@code [H, W, 3]}, 0..255; clamped and rounded, half to even
      * @throws IOException if it cannot be written; nothing is left behind then
-     * @throws IllegalArgumentException if the name ends with none of these
+     * @throws IllegalArgumentException if the name ends with no format that is written
      */
     public static void write(Path file, Tensor rgb) throws IOException {
-        write(file, rgb, null);
+        write(file, new DecodedImage(rgb, null).rows());
     }
 
     /**
-     * Writes an image as {@link #write(Path, Tensor)} does, with transparency.
+     * Writes an image in the format that the file's name ends with, atomically; samples are clamped and rounded, half to even, to as
+     * many bits as the header says and the format has.
      *
-     * @param alpha {@code [H, W, 1]}, 0..255, or null for an opaque image
-     * @throws IllegalArgumentException also if there is an alpha channel and the format has none, see {@link #holdsAlpha}
+     * @throws IOException if it cannot be written, or the rows cannot be read; nothing is left behind then
+     * @throws IllegalArgumentException if the name ends with no format that is written, or the image has alpha and the format has not
      */
-    public static void write(Path file, Tensor rgb, @Nullable Tensor alpha) throws IOException {
-        requireWritable(file);
-        if (alpha != null && !holdsAlpha(file)) {
-            throw new IllegalArgumentException(file + " must end with .png to hold transparency");
+    public static void write(Path file, ImageRows rows) throws IOException {
+        if (!isWritable(file)) {
+            throw new IllegalArgumentException(file + " must end with .png, .jpg, .jpeg, .bmp, .tif or .tiff");
         }
-        BufferedImage image = BufferedImages.fromTensor(rgb, alpha);
-        AtomicFile.write(file, stream -> {
-            ImageWriter writer =
-                    ImageIO.getImageWritersByFormatName(extension(file)).next();
-            try (ImageOutputStream out = new MemoryCacheImageOutputStream(stream)) {
-                writer.setOutput(out);
-                writer.write(null, new IIOImage(image, null, null), parameters(writer));
-            } catch (IIOException e) {
-                // "I/O error writing PNG file!" hides that the disk is full.
-                throw e.getCause() instanceof IOException cause ? cause : e;
-            } finally {
-                writer.dispose();
-            }
-        });
+        ImageFormat format = ImageFormat.of(file).orElseThrow();
+        if (rows.header().channels().alpha() && !format.holdsAlpha()) {
+            throw new IllegalArgumentException(file + " must end with .png or .tif to hold transparency");
+        }
+        AtomicFile.write(file, out -> write(out, format, rows));
     }
 
-    private static ImageWriteParam parameters(ImageWriter writer) {
-        ImageWriteParam parameters = writer.getDefaultWriteParam();
-        if (writer.getOriginatingProvider().getFormatNames()[0].equalsIgnoreCase("jpeg")) {
-            parameters.setCompressionMode(ImageWriteParam.MODE_EXPLICIT);
-            parameters.setCompressionQuality(JPEG_QUALITY);
+    /** Writes an image to a stream, which is left open; see {@link #write(Path, ImageRows)}. */
+    public static void write(OutputStream out, ImageFormat format, ImageRows rows) throws IOException {
+        if (format == ImageFormat.PNG) {
+            PngEncoder.write(out, rows);
+        } else {
+            JdkEncoder.write(out, format, rows.withDepth(Math.min(rows.header().depth(), format.depth())));
         }
-        return parameters;
-    }
-
-    /**
-     * Checks that {@link #write} knows the format that the file's name ends with.
-     *
-     * @throws IllegalArgumentException if it does not
-     */
-    public static void requireWritable(Path file) {
-        if (!isImage(file)) {
-            throw new IllegalArgumentException(file + " must end with .png, .jpg, .jpeg or .bmp");
-        }
-    }
-
-    private static String extension(Path file) {
-        Path name = file.getFileName();
-        int dot = name == null ? -1 : name.toString().lastIndexOf('.');
-        return name == null || dot < 0 ? "" : name.toString().substring(dot + 1).toLowerCase(Locale.ROOT);
     }
 }

@@ -29,6 +29,14 @@ public final class Pixels {
         return (int) Math.rint(Math.clamp(value, 0f, 255f));
     }
 
+    /** Returns {@code value}, which is 0..255 with a fraction, as 0..65535: clamped and rounded, half to even. */
+    static int uint16(float value) {
+        if (Float.isNaN(value)) {
+            throw new IllegalArgumentException("an image has the value NaN");
+        }
+        return (int) Math.rint(Math.clamp(value, 0f, 255f) * 257);
+    }
+
     /**
      * Returns a copy of a rectangle.
      *

@@ -34,7 +34,7 @@ class BufferedImagesTest {
         BufferedImage image = new BufferedImage(WIDTH, HEIGHT, type);
         fill(image, argb);
         Tensor rgb = BufferedImages.toTensor(image);
-        Tensor alpha = BufferedImages.alpha(image);
+        Tensor alpha = BufferedImages.decode(image).alpha();
         assertThat(alpha != null).isEqualTo(image.getColorModel().hasAlpha());
         for (int y = 0; y < HEIGHT; y++) {
             for (int x = 0; x < WIDTH; x++) {
@@ -55,7 +55,7 @@ class BufferedImagesTest {
         image.getRaster().setPixel(0, 0, new int[] {100, 50, 7, 128});
         image.getRaster().setPixel(1, 0, new int[] {0, 0, 0, 0});
         assertThat(BufferedImages.toTensor(image).toArray()).containsExactly(199, 100, 14, 0, 0, 0);
-        Tensor alpha = Objects.requireNonNull(BufferedImages.alpha(image));
+        Tensor alpha = Objects.requireNonNull(BufferedImages.decode(image).alpha());
         assertThat(alpha.toArray()).containsExactly(128, 0);
     }
 
@@ -128,9 +128,9 @@ class BufferedImagesTest {
         BufferedImage image = new BufferedImage(WIDTH, HEIGHT, BufferedImage.TYPE_INT_ARGB);
         fill(image, random(3));
         Tensor rgb = BufferedImages.toTensor(image);
-        Tensor alpha = BufferedImages.alpha(image);
+        Tensor alpha = BufferedImages.decode(image).alpha();
         BufferedImage opaque = BufferedImages.fromTensor(rgb);
-        BufferedImage same = BufferedImages.fromTensor(rgb, alpha);
+        BufferedImage same = BufferedImages.encode(new DecodedImage(rgb, alpha));
         for (int y = 0; y < HEIGHT; y++) {
             for (int x = 0; x < WIDTH; x++) {
                 assertThat(same.getRGB(x, y)).isEqualTo(image.getRGB(x, y));
@@ -150,7 +150,7 @@ class BufferedImagesTest {
         assertThatThrownBy(() -> BufferedImages.fromTensor(Tensor.zeros(4, 5, 1)))
                 .isInstanceOf(IllegalArgumentException.class)
                 .hasMessageContaining("[4, 5, 1]");
-        assertThatThrownBy(() -> BufferedImages.fromTensor(Tensor.zeros(4, 5, 3), Tensor.zeros(5, 4, 1)))
+        assertThatThrownBy(() -> new DecodedImage(Tensor.zeros(4, 5, 3), Tensor.zeros(5, 4, 1)))
                 .isInstanceOf(IllegalArgumentException.class)
                 .hasMessageContaining("[4, 5, 3] and [5, 4, 1]");
     }

@@ -18,6 +18,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.SplittableRandom;
 import java.util.zip.CRC32;
 import javax.imageio.IIOImage;
@@ -81,6 +82,13 @@ class ImageFilesFuzzTest {
         files.put("jpeg progressive", encode(rgb, "jpeg", "progressive"));
         files.put("bmp palette", encode(indexed, "bmp", ""));
         files.put("bmp run lengths", encode(indexed, "bmp", "BI_RLE8"));
+        files.put("tiff rgb", encode(rgb, "tiff", "LZW"));
+        files.put("tiff grey", encode(grey, "tiff", "Deflate"));
+        files.put("gif", encode(indexed, "gif", ""));
+        int[] argb = new SplittableRandom(7).ints(31 * 23).toArray();
+        files.put(
+                "webp",
+                new WebpBuilder(31, 23, false, true, false).pixels(argb, true).end());
         for (String name : new String[] {"palette8", "rgba8", "gray16"}) {
             files.put(
                     "png " + name,
@@ -131,7 +139,8 @@ class ImageFilesFuzzTest {
             default -> {}
         }
         // With right checksums, half of the PNG mutants get past the first check and into the decoder.
-        return random.nextBoolean() && PngChunks.startsAsPng(bytes) ? withRightChecksums(bytes) : bytes;
+        boolean png = ImageFormat.of(bytes).equals(Optional.of(ImageFormat.PNG));
+        return random.nextBoolean() && png ? withRightChecksums(bytes) : bytes;
     }
 
     private static byte[] withRightChecksums(byte[] png) {

@@ -31,6 +31,7 @@ public final class AtomicFile {
      * Creates or replaces {@code target}.
      *
      * @throws IOException if it cannot be written; the message is one sentence that names the file and the reason
+     * @throws InvalidFileException if {@code content} does
      */
     public static void write(Path target, Content content) throws IOException {
         if (Files.isDirectory(target)) {
@@ -56,6 +57,8 @@ public final class AtomicFile {
                 channel.force(true);
             }
             Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+        } catch (InvalidFileException e) {
+            throw e; // what the content is made from is to blame, not the target
         } catch (IOException e) {
             throw new IOException(target + " cannot be written: " + InvalidFileException.reason(e), e);
         } finally {

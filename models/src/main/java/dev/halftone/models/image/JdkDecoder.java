@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.models.image;
+
+import java.awt.image.BufferedImage;
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.Iterator;
+import java.util.List;
+import javax.imageio.IIOException;
+import javax.imageio.ImageIO;
+import javax.imageio.ImageReader;
+import javax.imageio.stream.ImageInputStream;
+import javax.imageio.stream.MemoryCacheImageInputStream;
+
+/**
+ * Reads JPEG, BMP, TIFF and GIF files with the JDK's decoders, and WebP with that of a plug-in. They hold the whole image, in its own
+ * number of bytes per sample.
+ */
+final class JdkDecoder {
+    /**
+     * Pixels that one byte of a file can hold at most, so that a few bytes cannot claim all memory: blank fax pages in TIFF have the
+     * most.
+     */
+    private static final long MAX_PIXELS_PER_BYTE = 1 << 17;
+
+    private static final int CMYK = 5;
+
+    private JdkDecoder() {}
+
+    static ImageRows open(byte[] file, ImageFormat format) throws IOException {
+        return switch (format) {
+            case JPEG -> {
+                JpegSegments segments = JpegSegments.read(file);
+                if (segments.components() == 4) {
+                    throw new IIOException("its colours are CMYK, for printing; convert it to RGB first");
+                }
+                yield OrientedRows.of(
+                        new BufferedImageRows(
+                                decode(segments.withoutProfile(), format), ColourTags.ofProfile(segments.iccProfile())),
+                        segments.orientation());
+            }
+            case TIFF -> {
+                if (TiffDirectory.photometric(file) == CMYK) {
+                    throw new IIOException("its colours are CMYK, for printing; convert it to RGB first");
+                }
+                yield OrientedRows.of(new BufferedImageRows(decode(file, format)), TiffDirectory.orientation(file));
+            }
+            case WEBP -> {
+                WebpChunks chunks = WebpChunks.read(file);
+                yield OrientedRows.of(
+                        new BufferedImageRows(
+                                decode(chunks.withoutProfile(), format), ColourTags.ofProfile(chunks.iccProfile())),
+                        chunks.orientation());
+            }
+            default -> new BufferedImageRows(decode(file, format));
+        };
+    }
+
+    private static BufferedImage decode(byte[] file, ImageFormat format) throws IOException {
+        ImageReader reader = reader(format);
+        try (ImageInputStream in = new MemoryCacheImageInputStream(new ByteArrayInputStream(file))) {
+            List<String> damage = new ArrayList<>();
+            reader.addIIOReadWarningListener((_, warning) -> {
+                if (isDamage(warning)) {
+                    damage.add(warning);
+                }
+            });
+            reader.setInput(in, true, true);
+            long width = reader.getWidth(0);
+            long height = reader.getHeight(0);
+            String size = width + "x" + height + " pixels";
+            if (width < 1 || height < 1 || width * height / MAX_PIXELS_PER_BYTE > file.length) {
+                throw new IIOException("it claims " + size + " and has only " + file.length + " bytes");
+            }
+            if (width * height > DecodedImage.MAX_PIXELS) {
+                throw new IIOException("it has " + size + "; up to " + DecodedImage.MAX_PIXELS
+                        + " are read, and any number from PNG files");
+            }
+            BufferedImage image = reader.read(0);
+            if (!damage.isEmpty()) {
+                throw new IIOException(damage.getFirst());
+            }
+            return image;
+        } finally {
+            reader.dispose();
+        }
+    }
+
+    private static ImageReader reader(ImageFormat format) throws IIOException {
+        for (Iterator<ImageReader> readers = ImageIO.getImageReadersByFormatName(format.name()); readers.hasNext(); ) {
+            ImageReader reader = readers.next();
+            // Plug-ins for other formats that happen to be there are not known to keep what is kept here.
+            if (format == ImageFormat.WEBP || reader.getClass().getModule() == ImageIO.class.getModule()) {
+                return reader;
+            }
+            reader.dispose();
+        }
+        throw new IIOException("reading " + format + " needs the plug-in com.twelvemonkeys.imageio:imageio-webp");
+    }
+
+    /**
+     * The JPEG decoder fills what it cannot read with grey and only warns. Bytes between segments are no damage: cameras write them.
+     */
+    private static boolean isDamage(String warning) {
+        return warning.startsWith("Truncated File")
+                || (warning.startsWith("Corrupt JPEG data") && !warning.contains("extraneous bytes"));
+    }
+}
