@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.cli;
 
-import dev.halftone.models.SuperResolutionNetwork;
 import dev.halftone.models.Upscaler;
 import dev.halftone.models.Zoo;
-import dev.halftone.models.image.DecodedImage;
 import dev.halftone.models.image.ImageFiles;
-import dev.halftone.models.image.Pixels;
+import dev.halftone.models.image.ImageFormat;
+import dev.halftone.models.image.ImageHeader;
+import dev.halftone.models.image.ImageRows;
+import dev.halftone.models.image.Target;
 import dev.halftone.tensor.Compute;
-import dev.halftone.tensor.Tensor;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
@@ -18,7 +19,12 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
 /** Upscales an image. */
-@Command(name = "upscale", description = "Upscale an image (.png, .jpg, .bmp).")
+@Command(
+        name = "upscale",
+        description = {
+            "Upscale an image (PNG, JPEG, BMP, TIFF, GIF or WebP; writes PNG, JPEG, BMP or TIFF).",
+            "Transparency, grey, 16 bits and the colour profile are kept, and the picture is turned upright."
+        })
 final class UpscaleCommand implements Callable<Integer> {
     private final Console console;
 
@@ -45,6 +51,18 @@ final class UpscaleCommand implements Callable<Integer> {
     private int scale;
 
     @Option(
+            names = "--alpha",
+            paramLabel = "HOW",
+            description = "Transparency: bicubic, model (sharper and slower) or drop (default: ${DEFAULT-VALUE}).")
+    private Target.Alpha alpha = Target.Alpha.BICUBIC;
+
+    @Option(
+            names = "--depth",
+            paramLabel = "BITS",
+            description = "Bits per sample of the output, 8 or 16 (default: the input's; JPEG and BMP have 8).")
+    private int depth;
+
+    @Option(
             names = {"-t", "--tile"},
             paramLabel = "N",
             description = "Edge of a tile in input pixels (default: ${DEFAULT-VALUE}); smaller needs less memory.")
@@ -66,42 +84,64 @@ final class UpscaleCommand implements Callable<Integer> {
         if (tile < 1) {
             throw new UsageException("--tile must be at least 1, not " + tile);
         }
-        if (!ImageFiles.isWritable(output)) {
-            throw new UsageException(output + " must end with .png, .jpg or .bmp");
-        }
         if (memory != null) {
             memory.requireEnforced();
         }
+        Target target = target();
         OutputFile.checked(output);
-        DecodedImage image = ImageFiles.read(input);
-        if (image.alpha() != null) {
-            console.note("halftone: the transparency of %s is left out", input);
+        if (Files.exists(output) && Files.exists(input) && Files.isSameFile(input, output)) {
+            throw new UsageException(output + " is the input; name another file to write");
         }
-        SuperResolutionNetwork network = Zoo.open(model, scale);
-        try (Compute compute = console.compute();
-                Upscaler upscaler = Upscaler.of(network, compute, tile);
-                Progress progress = console.progress("upscale")) {
-            long start = System.nanoTime();
-            Tensor result = Pixels.toUint8(upscaler.upscale(image.rgb(), progress::update));
-            double seconds = (System.nanoTime() - start) * 1e-9;
-            ImageFiles.write(output, result);
-            progress.wipe();
-            int height = result.dim(0);
-            int width = result.dim(1);
-            if (console.json()) {
-                console.print(Json.ofCommand("upscale")
-                        .put("model", model)
-                        .put("scale", network.scale())
-                        .put("input", input.toString())
-                        .put("output", output.toString())
-                        .put("width", width)
-                        .put("height", height)
-                        .put("seconds", seconds));
-            } else {
-                console.print(
-                        "%s: %d x %d, x%d by %s in %.2f s", output, width, height, network.scale(), model, seconds);
+        try (ImageRows rows = ImageFiles.open(input)) {
+            requireRoom(rows.header(), target);
+            try (Compute compute = console.compute();
+                    Upscaler upscaler = Upscaler.of(Zoo.open(model, scale), compute, tile);
+                    Progress progress = console.progress("upscale")) {
+                long start = System.nanoTime();
+                ImageRows result = upscaler.upscale(rows, target, progress::update);
+                ImageFiles.write(output, result);
+                progress.wipe();
+                report(result.header(), upscaler.scale(), (System.nanoTime() - start) * 1e-9);
             }
         }
         return ExitCode.OK;
+    }
+
+    private Target target() {
+        ImageFormat format = ImageFormat.of(output)
+                .filter(ImageFormat::writable)
+                .orElseThrow(() -> new UsageException(output + " must end with .png, .jpg, .bmp or .tif"));
+        if (depth != 0 && depth != 8 && depth != 16) {
+            throw new UsageException("--depth must be 8 or 16, not " + depth);
+        }
+        if (depth > format.depth()) {
+            throw new UsageException(output + " has 8 bits per sample; write .png or .tif for --depth " + depth);
+        }
+        return Target.NATIVE.withAlpha(alpha).withDepth(depth);
+    }
+
+    private void requireRoom(ImageHeader header, Target target) {
+        boolean transparent = target.of(header, 1).channels().alpha();
+        if (transparent && !ImageFormat.of(output).orElseThrow().holdsAlpha()) {
+            throw new UsageException(output + " cannot hold the transparency of " + input
+                    + "; write .png or .tif, or leave it out with --alpha drop");
+        }
+    }
+
+    private void report(ImageHeader result, int factor, double seconds) {
+        if (console.json()) {
+            console.print(Json.ofCommand("upscale")
+                    .put("model", model)
+                    .put("scale", factor)
+                    .put("input", input.toString())
+                    .put("output", output.toString())
+                    .put("width", result.width())
+                    .put("height", result.height())
+                    .put("seconds", seconds));
+        } else {
+            console.print(
+                    "%s: %d x %d, x%d by %s in %.2f s",
+                    output, result.width(), result.height(), factor, model, seconds);
+        }
     }
 }

@@ -61,12 +61,53 @@ final class UpscaleCommandTest {
     }
 
     @Test
-    void saysThatTransparencyIsLeftOut() throws IOException {
+    void keepsWhatTheInputIs() throws IOException {
+        for (int type :
+                new int[] {BufferedImage.TYPE_BYTE_GRAY, BufferedImage.TYPE_USHORT_GRAY, BufferedImage.TYPE_4BYTE_ABGR
+                }) {
+            Path file = folder.resolve("input.png");
+            BufferedImage image = new BufferedImage(20, 10, type);
+            ImageIO.write(image, "png", file.toFile());
+            assertThat(Run.of("upscale", file, "-o", output, "-m", network).err())
+                    .isEmpty();
+            BufferedImage large = ImageIO.read(output.toFile());
+            assertThat(large.getWidth()).isEqualTo(40);
+            assertThat(large.getRaster().getNumBands())
+                    .isEqualTo(image.getRaster().getNumBands());
+            assertThat(large.getSampleModel().getSampleSize(0))
+                    .isEqualTo(image.getSampleModel().getSampleSize(0));
+        }
+        Path transparent = folder.resolve("input.png");
+        assertThat(Run.of("upscale", transparent, "-o", output, "-m", network, "--alpha", "drop", "--depth", 16)
+                        .exitCode())
+                .isZero();
+        BufferedImage opaque = ImageIO.read(output.toFile());
+        assertThat(opaque.getRaster().getNumBands()).isEqualTo(3);
+        assertThat(opaque.getSampleModel().getSampleSize(0)).isEqualTo(16);
+    }
+
+    @Test
+    void refusesAFormatThatCannotHoldTheResult() throws IOException {
         Path transparent = folder.resolve("transparent.png");
         ImageIO.write(new BufferedImage(20, 20, BufferedImage.TYPE_INT_ARGB), "png", transparent.toFile());
-        Run run = Run.of("upscale", transparent, "-o", output, "-m", network);
-        assertThat(run.exitCode()).isZero();
-        assertThat(run.err()).contains("transparency of " + transparent);
+        Path jpeg = folder.resolve("big.jpg");
+        Run.of("upscale", transparent, "-o", jpeg, "-m", network)
+                .assertFailed(ExitCode.USAGE, "big.jpg", "transparency", "transparent.png", "--alpha drop");
+        Run.of("upscale", input, "-o", jpeg, "-m", network, "--depth", 16)
+                .assertFailed(ExitCode.USAGE, "big.jpg", "8 bits");
+        assertThat(jpeg).doesNotExist();
+        assertThat(Run.of("upscale", transparent, "-o", jpeg, "-m", network, "--alpha", "drop")
+                        .exitCode())
+                .isZero();
+    }
+
+    @Test
+    void neverTouchesTheInput() throws IOException {
+        byte[] before = Files.readAllBytes(input);
+        Run.of("upscale", input, "-o", input, "-m", network).assertFailed(ExitCode.USAGE, "is the input");
+        Path link = Files.createSymbolicLink(folder.resolve("link.png"), input);
+        Run.of("upscale", input, "-o", link, "-m", network).assertFailed(ExitCode.USAGE, "is the input");
+        assertThat(Files.readAllBytes(input)).isEqualTo(before);
     }
 
     @Test
@@ -75,6 +116,8 @@ final class UpscaleCommandTest {
         Run.of("upscale", input, "-o", folder.resolve("a.gif")).assertFailed(ExitCode.USAGE, "a.gif", ".png");
         Run.of("upscale", input, "-o", folder.resolve("none/a.png")).assertFailed(ExitCode.USAGE, "none");
         Run.of("upscale", input, "-o", output, "-t", 0).assertFailed(ExitCode.USAGE, "--tile");
+        Run.of("upscale", input, "-o", output, "--depth", 12).assertFailed(ExitCode.USAGE, "--depth");
+        Run.of("upscale", input, "-o", output, "--alpha", "soft").assertFailed(ExitCode.USAGE, "--alpha");
         Run.of("upscale", input, "-o", output, "--memory", "much").assertFailed(ExitCode.USAGE, "much", "512m");
         Run.of("upscale", input, "-o", output, "--memory", "16m").assertFailed(ExitCode.USAGE, "-Xmx12m");
         assertThat(output).doesNotExist();

@@ -37,47 +37,69 @@ public record Tiler(int tile, int halo, int scale) {
         return Shape.of(1, Math.min(height, tile + 2 * halo), Math.min(width, tile + 2 * halo), channels);
     }
 
+    /** Returns the number of tiles of an image. */
+    int tiles(int height, int width) {
+        return Math.multiplyExact(Math.ceilDiv(height, tile), Math.ceilDiv(width, tile));
+    }
+
     /**
-     * Upscales {@code image [H, W, C]}.
+     * Upscales {@code image [H, W, C]} to {@code [H scale, W scale, C]}.
      *
-     * @param network maps a window {@code [1, h, w, C]} to {@code [1, h scale, w scale, C']}; its result may be a reused buffer
+     * @param network maps a window {@code [1, h, w, C]} to {@code [1, h scale, w scale, C]}; its result may be a reused buffer
      */
     public Tensor run(Tensor image, UnaryOperator<Tensor> network, Progress progress) {
         int height = image.dim(0);
         int width = image.dim(1);
-        Tensor window = Tensor.zeros(window(height, width, image.dim(2)));
-        int windowHeight = window.dim(1);
-        int windowWidth = window.dim(2);
-        int rows = Math.ceilDiv(height, tile);
-        int columns = Math.ceilDiv(width, tile);
-        Tensor output = null;
-        for (int i = 0; i < rows * columns; i++) {
-            int y = i / columns * tile;
-            int x = i % columns * tile;
-            // Windows are moved inside the image rather than cut at its border, so that all have one shape (and one
-            // plan).
-            int top = Math.clamp(y - halo, 0, height - windowHeight);
-            int left = Math.clamp(x - halo, 0, width - windowWidth);
-            copy(image, top, left, window, 0, 0, windowHeight, windowWidth);
-            Tensor result = network.apply(window);
-            if (output == null) {
-                output = Tensor.zeros(height * scale, width * scale, result.dim(3));
-            }
-            copy(
-                    result,
-                    (y - top) * scale,
-                    (x - left) * scale,
-                    output,
-                    y * scale,
-                    x * scale,
-                    (Math.min(y + tile, height) - y) * scale,
-                    (Math.min(x + tile, width) - x) * scale);
-            progress.tiles(i + 1, rows * columns);
-        }
-        if (output == null) {
+        int channels = image.dim(2);
+        int total = tiles(height, width);
+        if (total == 0) {
             throw new IllegalArgumentException("an image of " + height + "x" + width + " has no pixels");
         }
+        Tensor output = Tensor.zeros(height * scale, width * scale, channels);
+        int[] done = {0};
+        int seen = Math.min(height, tile + 2 * halo);
+        for (int y = 0; y < height; y += tile) {
+            int end = Math.min(height, y + tile);
+            int top = Math.clamp(y - halo, 0, height - seen);
+            Tensor rows = Tensor.wrap(
+                    image.array(), image.offset() + top * width * channels, Shape.of(seen, width, channels));
+            Tensor made = Tensor.wrap(
+                    output.array(),
+                    y * scale * width * scale * channels,
+                    Shape.of((end - y) * scale, width * scale, channels));
+            row(rows, y - top, end - top, network, made, () -> progress.tiles(++done[0], total));
+        }
         return output;
+    }
+
+    /**
+     * Upscales one row of tiles: the rows {@code first} to {@code end} of {@code rows [h, W, C]}, whose other rows are their context.
+     *
+     * @param output {@code [at least (end - first) scale, W scale, C]}
+     */
+    void row(Tensor rows, int first, int end, UnaryOperator<Tensor> network, Tensor output, Runnable afterTile) {
+        int width = rows.dim(1);
+        Tensor window = Tensor.zeros(window(rows.dim(0), width, rows.dim(2)));
+        int windowHeight = window.dim(1);
+        int windowWidth = window.dim(2);
+        for (int x = 0; x < width; x += tile) {
+            // Windows are moved inside the image rather than cut at its border, so that all have one shape (and one
+            // plan).
+            int left = Math.clamp(x - halo, 0, width - windowWidth);
+            copy(rows, 0, left, window, 0, 0, windowHeight, windowWidth);
+            Tensor result = network.apply(window);
+            int columns = Math.min(x + tile, width) - x;
+            copy(
+                    result,
+                    first * scale,
+                    (x - left) * scale,
+                    output,
+                    0,
+                    x * scale,
+                    (end - first) * scale,
+                    columns * scale);
+            afterTile.run();
+        }
     }
 
     /** Copies a {@code height x width} rectangle between {@code [.., H, W, C]} tensors. */

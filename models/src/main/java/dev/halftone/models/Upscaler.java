@@ -2,15 +2,19 @@
 package dev.halftone.models;
 
 import dev.halftone.models.image.BufferedImages;
-import dev.halftone.models.image.Pixels;
+import dev.halftone.models.image.ImageHeader;
+import dev.halftone.models.image.ImageRows;
+import dev.halftone.models.image.Target;
 import dev.halftone.nn.Plan;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.Tensor;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.concurrent.CancellationException;
 
 /**
  * Upscales images with a network, tile by tile, so that memory depends on the tile and not on the image. The result does not
@@ -58,10 +62,10 @@ public final class Upscaler implements AutoCloseable {
      * Upscales {@code [H, W, 3]}, RGB 0..255, to {@code [H scale, W scale, 3]}; the result is not rounded or clamped.
      *
      * @param progress told after every tile
+     * @throws CancellationException if the thread is interrupted, after the tile in work
      */
     public synchronized Tensor upscale(Tensor image, Tiler.Progress progress) {
-        Tiler tiler = new Tiler(tile, network.receptiveRadius(), network.scale());
-        return tiler.run(image, window -> plan(window.shape()).run(window), progress);
+        return tiler().run(image, this::tile, progress);
     }
 
     /** Upscales {@code [H, W, 3]}, RGB 0..255, to {@code [H scale, W scale, 3]}; the result is not rounded or clamped. */
@@ -69,9 +73,73 @@ public final class Upscaler implements AutoCloseable {
         return upscale(image, Tiler.Progress.NONE);
     }
 
-    /** Upscales the colours of an image; the result is opaque 8-bit RGB. */
+    /**
+     * Upscales an image row by row: reading the result reads {@code input} and computes, one row of tiles at a time.
+     *
+     * @param target what the result is to be
+     * @param progress told after every tile
+     * @return the result, which closes {@code input} when it is closed; {@link ImageRows#next} throws {@link CancellationException} if
+     *     the thread is interrupted, after the tile in work
+     */
+    public ImageRows upscale(ImageRows input, Target target, Tiler.Progress progress) {
+        TileCount count = new TileCount(progress);
+        return target.apply(input, scale(), rows -> {
+            ImageHeader header = rows.header();
+            count.total += tiler().tiles(header.height(), header.width());
+            return new NetworkRows(rows, this, count::next);
+        });
+    }
+
+    /** Upscales an image, with its alpha, its depth and its colour space; grey stays grey. */
     public BufferedImage upscale(BufferedImage image) {
-        return BufferedImages.fromTensor(Pixels.toUint8(upscale(BufferedImages.toTensor(image))));
+        return upscale(image, Target.NATIVE, Tiler.Progress.NONE);
+    }
+
+    /**
+     * Upscales an image.
+     *
+     * @param target what the result is to be
+     * @param progress told after every tile
+     * @throws CancellationException if the thread is interrupted, after the tile in work
+     */
+    public BufferedImage upscale(BufferedImage image, Target target, Tiler.Progress progress) {
+        try (ImageRows rows = upscale(BufferedImages.rows(image), target, progress)) {
+            return BufferedImages.of(rows);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /** Returns how images are cut up. */
+    Tiler tiler() {
+        return new Tiler(tile, network.receptiveRadius(), network.scale());
+    }
+
+    /** Upscales one row of tiles, see {@link Tiler#row}. */
+    synchronized void upscale(Tiler tiler, Tensor rows, int first, int end, Tensor output, Runnable afterTile) {
+        tiler.row(rows, first, end, this::tile, output, afterTile);
+    }
+
+    private Tensor tile(Tensor window) {
+        if (Thread.currentThread().isInterrupted()) {
+            throw new CancellationException("upscaling was interrupted");
+        }
+        return plan(window.shape()).run(window);
+    }
+
+    private static final class TileCount {
+        private final Tiler.Progress progress;
+        private int done;
+        private int total;
+
+        TileCount(Tiler.Progress progress) {
+            this.progress = progress;
+        }
+
+        void next() {
+            done++;
+            progress.tiles(done, total);
+        }
     }
 
     private Plan plan(Shape window) {

@@ -17,12 +17,21 @@ record ResizeWeights(int outputs, int taps, double[] weight, int[] index) {
      * @param antialias whether a reduction stretches the kernel by {@code 1 / scale}
      */
     static ResizeWeights of(int length, double scale, boolean antialias) {
+        return of(length, Math.ceil(length * scale), scale, antialias);
+    }
+
+    /** Computes the antialiased weights from an axis of {@code length} pixels to one of {@code outputs}. */
+    static ResizeWeights of(int length, int outputs) {
+        return of(length, outputs, (double) outputs / length, true);
+    }
+
+    private static ResizeWeights of(int length, double size, double scale, boolean antialias) {
         double shrink = antialias ? Math.min(scale, 1) : 1;
         double width = SUPPORT / shrink;
-        if (length < 1 || !(scale > 0) || !(Math.ceil(length * scale) * (Math.ceil(width) + 2) <= Integer.MAX_VALUE)) {
+        if (length < 1 || !(scale > 0) || !(size * (Math.ceil(width) + 2) <= Integer.MAX_VALUE)) {
             throw new IllegalArgumentException("cannot resize " + length + " pixels by a factor of " + scale);
         }
-        int outputs = (int) Math.ceil(length * scale);
+        int outputs = (int) size;
         int taps = (int) Math.ceil(width) + 2;
         double[] weight = new double[outputs * taps];
         int[] left = new int[outputs];
@@ -82,6 +91,27 @@ record ResizeWeights(int outputs, int taps, double[] weight, int[] index) {
             int from = at + index[k] * sums.length;
             for (int i = 0; i < sums.length; i++) {
                 sums[i] += w * input[from + i];
+            }
+        }
+    }
+
+    /** Returns the last row that output {@code y} and those before it need. */
+    int last(int y) {
+        int last = 0;
+        for (int k = y * taps; k < (y + 1) * taps; k++) {
+            last = Math.max(last, index[k]);
+        }
+        return last;
+    }
+
+    /** Adds up the rows that output {@code y} needs, as the other method does, where row {@code i} is {@code held[i % held.length]}. */
+    void combineRows(int y, float[][] held, double[] sums) {
+        Arrays.fill(sums, 0);
+        for (int k = y * taps; k < (y + 1) * taps; k++) {
+            double w = weight[k];
+            float[] row = held[index[k] % held.length];
+            for (int i = 0; i < sums.length; i++) {
+                sums[i] += w * row[i];
             }
         }
     }
