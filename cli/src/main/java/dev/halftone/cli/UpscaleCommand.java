@@ -2,7 +2,6 @@
 package dev.halftone.cli;
 
 import dev.halftone.models.Upscaler;
-import dev.halftone.models.Zoo;
 import dev.halftone.models.image.ImageFiles;
 import dev.halftone.models.image.ImageFormat;
 import dev.halftone.models.image.ImageHeader;
@@ -26,6 +25,9 @@ import picocli.CommandLine.Parameters;
             "Transparency, grey, 16 bits and the colour profile are kept, and the picture is turned upright."
         })
 final class UpscaleCommand implements Callable<Integer> {
+    /** Larger ones are mistakes. */
+    private static final int MAX_SCALE = 64;
+
     private final Console console;
 
     @Parameters(paramLabel = "INPUT", description = "The image to upscale.")
@@ -47,8 +49,20 @@ final class UpscaleCommand implements Callable<Integer> {
     @Option(
             names = {"-s", "--scale"},
             paramLabel = "S",
-            description = "The upscaling factor (default: the model's).")
-    private int scale;
+            description = {
+                "How many times as large, for example 3.1 (default: as the model makes it).",
+                "What the nearest model does not reach exactly is done by a bicubic resize."
+            })
+    private @Nullable Double scale;
+
+    @Option(
+            names = "--width",
+            paramLabel = "N",
+            description = "Make the image N columns wide instead of a factor; with --height, fit it into the box.")
+    private @Nullable Integer width;
+
+    @Option(names = "--height", paramLabel = "N", description = "Make the image N rows high instead of a factor.")
+    private @Nullable Integer height;
 
     @Option(
             names = "--alpha",
@@ -95,13 +109,12 @@ final class UpscaleCommand implements Callable<Integer> {
         try (ImageRows rows = ImageFiles.open(input)) {
             requireRoom(rows.header(), target);
             try (Compute compute = console.compute();
-                    Upscaler upscaler = Upscaler.of(Zoo.open(model, scale), compute, tile);
+                    Upscalers upscalers = new Upscalers(model, compute, tile);
                     Progress progress = console.progress("upscale")) {
-                long start = System.nanoTime();
-                ImageRows result = upscaler.upscale(rows, target, progress::update);
-                ImageFiles.write(output, result);
+                UpscaleJob.Done done = new UpscaleJob(upscalers, target, model)
+                        .run(rows, result -> ImageFiles.write(output, result), progress::update);
                 progress.wipe();
-                report(result.header(), upscaler.scale(), (System.nanoTime() - start) * 1e-9);
+                report(done);
             }
         }
         return ExitCode.OK;
@@ -117,7 +130,24 @@ final class UpscaleCommand implements Callable<Integer> {
         if (depth > format.depth()) {
             throw new UsageException(output + " has 8 bits per sample; write .png or .tif for --depth " + depth);
         }
-        return Target.NATIVE.withAlpha(alpha).withDepth(depth);
+        return size().withAlpha(alpha).withDepth(depth);
+    }
+
+    private Target size() {
+        if (scale != null && (width != null || height != null)) {
+            throw new UsageException("--scale and --width or --height each say how large; give one of them");
+        }
+        if (scale != null && !(scale > 0 && scale <= MAX_SCALE)) {
+            throw new UsageException("--scale must be above 0 and at most " + MAX_SCALE + ", not " + scale);
+        }
+        for (Integer pixels : new Integer[] {width, height}) {
+            if (pixels != null && pixels < 1) {
+                throw new UsageException("--width and --height must be at least 1, not " + pixels);
+            }
+        }
+        return Target.NATIVE
+                .times(scale == null ? 0 : scale)
+                .within(width == null ? 0 : width, height == null ? 0 : height);
     }
 
     private void requireRoom(ImageHeader header, Target target) {
@@ -128,20 +158,21 @@ final class UpscaleCommand implements Callable<Integer> {
         }
     }
 
-    private void report(ImageHeader result, int factor, double seconds) {
+    private void report(UpscaleJob.Done done) {
+        ImageHeader result = done.header();
         if (console.json()) {
             console.print(Json.ofCommand("upscale")
                     .put("model", model)
-                    .put("scale", factor)
+                    .put("scale", done.scale())
                     .put("input", input.toString())
                     .put("output", output.toString())
                     .put("width", result.width())
                     .put("height", result.height())
-                    .put("seconds", seconds));
+                    .put("how", done.how())
+                    .put("seconds", done.seconds()));
         } else {
             console.print(
-                    "%s: %d x %d, x%d by %s in %.2f s",
-                    output, result.width(), result.height(), factor, model, seconds);
+                    "%s: %d x %d, %s in %.2f s", output, result.width(), result.height(), done.how(), done.seconds());
         }
     }
 }

@@ -9,11 +9,15 @@ import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
 import javax.imageio.ImageIO;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 final class UpscaleCommandTest {
     @TempDir
@@ -101,6 +105,27 @@ final class UpscaleCommandTest {
                 .isZero();
     }
 
+    @ParameterizedTest
+    @CsvSource({
+        "-s 3.1, 310 x 298, 'x2 by tiny, then resized by 1.55'",
+        "-s 4, 400 x 384, 'x2 by tiny, then resized by 2'",
+        "--width 150, 150 x 144, 'x2 by tiny, then resized by 0.75'",
+        "--height 192, 200 x 192, x2 by tiny",
+        "--width 300 --height 150, 156 x 150, 'x2 by tiny, then resized by 0.78'",
+        "--width 50, 50 x 48, resized by 0.5 without a model",
+        "-s 1, 100 x 96, as large as it was"
+    })
+    void makesAnySizeAndSaysHow(String size, String expected, String how) throws IOException {
+        List<Object> args = new ArrayList<>(List.of("upscale", input, "-o", output, "-m", network));
+        args.addAll(List.of(size.split(" ", -1)));
+        Run run = Run.of(args.toArray());
+        assertThat(run.exitCode()).as(run.err()).isZero();
+        assertThat(run.out())
+                .startsWith(output + ": " + expected + ", " + how.replace("tiny", network.toString()) + " in ");
+        BufferedImage image = ImageIO.read(output.toFile());
+        assertThat(image.getWidth() + " x " + image.getHeight()).isEqualTo(expected);
+    }
+
     @Test
     void neverTouchesTheInput() throws IOException {
         byte[] before = Files.readAllBytes(input);
@@ -116,6 +141,10 @@ final class UpscaleCommandTest {
         Run.of("upscale", input, "-o", folder.resolve("a.gif")).assertFailed(ExitCode.USAGE, "a.gif", ".png");
         Run.of("upscale", input, "-o", folder.resolve("none/a.png")).assertFailed(ExitCode.USAGE, "none");
         Run.of("upscale", input, "-o", output, "-t", 0).assertFailed(ExitCode.USAGE, "--tile");
+        Run.of("upscale", input, "-o", output, "-s", 0).assertFailed(ExitCode.USAGE, "--scale");
+        Run.of("upscale", input, "-o", output, "-s", "NaN").assertFailed(ExitCode.USAGE, "--scale");
+        Run.of("upscale", input, "-o", output, "-s", 2, "--width", 9).assertFailed(ExitCode.USAGE, "give one");
+        Run.of("upscale", input, "-o", output, "--height", -1).assertFailed(ExitCode.USAGE, "--height");
         Run.of("upscale", input, "-o", output, "--depth", 12).assertFailed(ExitCode.USAGE, "--depth");
         Run.of("upscale", input, "-o", output, "--alpha", "soft").assertFailed(ExitCode.USAGE, "--alpha");
         Run.of("upscale", input, "-o", output, "--memory", "much").assertFailed(ExitCode.USAGE, "much", "512m");
@@ -132,7 +161,6 @@ final class UpscaleCommandTest {
         Files.write(damaged, java.util.Arrays.copyOf(whole, whole.length / 2));
         Run.of("upscale", damaged, "-o", output, "-m", network).assertFailed(ExitCode.BAD_INPUT, "damaged.png");
         Run.of("upscale", input, "-o", output, "-m", "nonsense").assertFailed(ExitCode.BAD_INPUT, "nonsense");
-        Run.of("upscale", input, "-o", output, "-m", network, "-s", 4).assertFailed(ExitCode.BAD_INPUT, "not 4");
         assertThat(Samples.names(folder)).doesNotContain("big.png");
     }
 }

@@ -60,18 +60,22 @@ public record Target(double factor, int width, int height, Alpha alpha, int dept
         return new Target(factor, width, height, alpha, newDepth);
     }
 
+    /** Returns how many times as large as the input the result is to be, 0 for whatever the network makes. */
+    public double factor(ImageHeader input) {
+        return width == 0 && height == 0
+                ? factor
+                : Math.min(
+                        width > 0 ? (double) width / input.width() : Double.MAX_VALUE,
+                        height > 0 ? (double) height / input.height() : Double.MAX_VALUE);
+    }
+
     /**
      * Returns the header of the result: its size, channels and depth.
      *
      * @param scale the network's factor
      */
     public ImageHeader of(ImageHeader input, int scale) {
-        double times = factor == 0 ? scale : factor;
-        if (width > 0 || height > 0) {
-            times = Math.min(
-                    width > 0 ? (double) width / input.width() : Double.MAX_VALUE,
-                    height > 0 ? (double) height / input.height() : Double.MAX_VALUE);
-        }
+        double times = factor(input) == 0 ? scale : factor(input);
         Channels channels = input.channels();
         return input.withSize(scaled(input.width(), times), scaled(input.height(), times))
                 .withChannels(Channels.of(channels.grey(), channels.alpha() && alpha != Alpha.DROP))

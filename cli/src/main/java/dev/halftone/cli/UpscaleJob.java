@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.cli;
+
+import dev.halftone.models.Tiler;
+import dev.halftone.models.Upscaler;
+import dev.halftone.models.image.ImageHeader;
+import dev.halftone.models.image.ImageRows;
+import dev.halftone.models.image.Target;
+import java.io.IOException;
+import java.math.BigDecimal;
+import java.math.MathContext;
+
+/**
+ * How images are upscaled: the same for one file, a folder and a stream.
+ *
+ * @param model what the user calls the model
+ */
+record UpscaleJob(Upscalers upscalers, Target target, String model) {
+    private static final MathContext DIGITS = new MathContext(3);
+
+    /** Takes the rows of a result. */
+    @FunctionalInterface
+    interface Sink {
+        void write(ImageRows rows) throws IOException;
+    }
+
+    /**
+     * What was done.
+     *
+     * @param header the result's
+     * @param how one line that says so, for example {@code x2 by edsr, then resized by 1.55}
+     * @param scale the network's factor, 1 if none ran
+     */
+    record Done(ImageHeader header, String how, int scale, double seconds) {}
+
+    /** Upscales an image. */
+    Done run(ImageRows input, Sink sink, Tiler.Progress progress) throws IOException {
+        long start = System.nanoTime();
+        Upscaler upscaler = upscalers.open(input.header(), target);
+        ImageRows result = upscaler.upscale(input, target, progress);
+        sink.write(result);
+        int scale = target.enlarges(input.header(), upscaler.scale()) ? upscaler.scale() : 1;
+        return new Done(
+                result.header(),
+                how(input.header(), result.header(), scale),
+                scale,
+                (System.nanoTime() - start) * 1e-9);
+    }
+
+    private String how(ImageHeader input, ImageHeader result, int scale) {
+        boolean exact = result.width() == scale * input.width() && result.height() == scale * input.height();
+        String network = "x" + scale + " by " + model;
+        if (exact) {
+            return scale == 1 ? "as large as it was" : network;
+        }
+        double factor = (double) result.width() / (scale * (double) input.width());
+        String resized = "resized by "
+                + new BigDecimal(factor).round(DIGITS).stripTrailingZeros().toPlainString();
+        return scale == 1 ? resized + " without a model" : network + ", then " + resized;
+    }
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.cli;
+
+import dev.halftone.models.Upscaler;
+import dev.halftone.models.Zoo;
+import dev.halftone.models.image.ImageHeader;
+import dev.halftone.models.image.Target;
+import dev.halftone.tensor.Compute;
+import java.io.IOException;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * The networks of one model: a file has one, a bundled model may have some of different factors, of which every image takes the one
+ * that is nearest to what it needs. They are opened when they are first needed.
+ */
+final class Upscalers implements AutoCloseable {
+    private final String model;
+    private final Compute compute;
+    private final int tile;
+    private final List<Integer> scales;
+    private final Map<Integer, Upscaler> opened = new LinkedHashMap<>();
+
+    Upscalers(String model, Compute compute, int tile) {
+        this.model = model;
+        this.compute = compute;
+        this.tile = tile;
+        this.scales = Zoo.entries().stream()
+                .filter(entry -> entry.name().equals(model))
+                .map(Zoo.Entry::scale)
+                .toList();
+    }
+
+    /** Returns the network for an image and a target. */
+    Upscaler open(ImageHeader image, Target target) throws IOException {
+        int scale = nearest(target.factor(image));
+        Upscaler upscaler = opened.get(scale);
+        if (upscaler == null) {
+            upscaler = Upscaler.of(Zoo.open(model, scale), compute, tile);
+            opened.put(scale, upscaler);
+        }
+        return upscaler;
+    }
+
+    /** Returns the factor that is nearest by ratio; 0 stands for whatever a file has. */
+    private int nearest(double factor) {
+        if (scales.isEmpty() || factor == 0) {
+            return scales.isEmpty() ? 0 : scales.getFirst();
+        }
+        return scales.stream()
+                .min(Comparator.comparingDouble(scale -> Math.abs(Math.log(scale / factor))))
+                .orElseThrow();
+    }
+
+    @Override
+    public void close() {
+        opened.values().forEach(Upscaler::close);
+    }
+}
