@@ -3,14 +3,17 @@ package dev.halftone.tensor.vector;
 
 import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.UniformGrid;
-import jdk.incubator.vector.ByteVector;
 import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorShape;
 import jdk.incubator.vector.VectorSpecies;
 
 /** What feature maps of codes share: pixels with a border of {@code padding} on every side, and the sum of each pixel's codes. */
 final class CodeMap {
+    private static final float ROUND = 0x1p23f;
+
+    private static final VectorSpecies<Integer> INTS = VectorSpecies.of(int.class, Panels.SPECIES.vectorShape());
     /** As many bytes as there are floats in a vector. */
     private static final VectorSpecies<Byte> BYTES =
             VectorSpecies.of(byte.class, VectorShape.forBitSize(Math.max(64, 8 * Panels.LANES)));
@@ -64,28 +67,36 @@ final class CodeMap {
     /** Computes the sum of the codes under the kernel for every output of a row. */
     void codeSums(int row, int[] sums) {
         int kernel = 2 * padding + 1;
-        int at = firstTapRow(row) * paddedWidth;
-        for (int x = 0; x < width(); x++) {
+        int first = firstTapRow(row) * paddedWidth;
+        int width = width();
+        int x = 0;
+        for (; x + INTS.length() <= width; x += INTS.length()) {
+            IntVector sum = IntVector.zero(INTS);
+            for (int ky = 0; ky < kernel; ky++) {
+                for (int kx = 0; kx < kernel; kx++) {
+                    sum = sum.add(IntVector.fromArray(INTS, pixelSums, first + ky * paddedWidth + x + kx));
+                }
+            }
+            sum.intoArray(sums, x);
+        }
+        for (; x < width; x++) {
             int sum = 0;
             for (int ky = 0; ky < kernel; ky++) {
                 for (int kx = 0; kx < kernel; kx++) {
-                    sum += pixelSums[at + ky * paddedWidth + x + kx];
+                    sum += pixelSums[first + ky * paddedWidth + x + kx];
                 }
             }
             sums[x] = sum;
         }
     }
 
-    /**
-     * Computes the codes of {@code count} values, as floats: lane by lane what {@link UniformGrid#code} does. Adding and subtracting
-     * 2^23 rounds half to even.
-     */
+    /** Computes the codes of {@code count} values, as floats. */
     static void quantize(UniformGrid grid, float[] x, int at, float[] codes, int to, int count) {
         float scale = grid.scale();
-        float maxCode = grid.maxCode();
         int i = 0;
         for (; i + Panels.LANES <= count; i += Panels.LANES) {
-            codes(grid, FloatVector.fromArray(Panels.SPECIES, x, at + i), scale, maxCode)
+            code(grid, FloatVector.fromArray(Panels.SPECIES, x, at + i), scale)
+                    .sub(ROUND)
                     .intoArray(codes, to + i);
         }
         for (; i < count; i++) {
@@ -96,22 +107,33 @@ final class CodeMap {
     /** Computes the codes of {@code count} values, as bytes. */
     static void quantize(UniformGrid grid, float[] x, int at, byte[] codes, int count) {
         float scale = grid.scale();
-        float maxCode = grid.maxCode();
         int i = 0;
         for (; i + Panels.LANES <= count; i += Panels.LANES) {
-            ByteVector code = (ByteVector) codes(grid, FloatVector.fromArray(Panels.SPECIES, x, at + i), scale, maxCode)
-                    .convertShape(VectorOperators.F2B, BYTES, 0);
-            code.intoArray(codes, i);
+            // The low byte of the rounded float is the code: without the conversion to int and its special cases.
+            code(grid, FloatVector.fromArray(Panels.SPECIES, x, at + i), scale)
+                    .reinterpretAsInts()
+                    .convertShape(VectorOperators.I2B, BYTES, 0)
+                    .reinterpretAsBytes()
+                    .intoArray(codes, i);
         }
         for (; i < count; i++) {
             codes[i] = (byte) grid.code(x[at + i]);
         }
     }
 
-    private static FloatVector codes(UniformGrid grid, FloatVector v, float scale, float maxCode) {
-        FloatVector clipped = v.lanewise(VectorOperators.MAX, grid.lower()).lanewise(VectorOperators.MIN, grid.upper());
-        FloatVector code =
-                clipped.sub(grid.lower()).div(scale).add(0x1p23f).sub(0x1p23f).lanewise(VectorOperators.MIN, maxCode);
-        return code.blend(0f, v.test(VectorOperators.IS_NAN));
+    /**
+     * Returns 2^23 plus the codes: lane by lane what {@link UniformGrid#code} does; adding 2^23 rounds half to even. Comparisons and
+     * blends, because the Vector API's maximum and minimum order zeros and keep NaN in five instructions each (1.8 against 0.9 ns a
+     * vector of 16).
+     */
+    private static FloatVector code(UniformGrid grid, FloatVector v, float scale) {
+        float lower = grid.lower();
+        float upper = grid.upper();
+        float maxCode = grid.maxCode();
+        FloatVector atLeast =
+                FloatVector.broadcast(Panels.SPECIES, lower).blend(v, v.compare(VectorOperators.GE, lower));
+        FloatVector clipped = atLeast.blend(upper, atLeast.compare(VectorOperators.GT, upper));
+        FloatVector code = clipped.sub(lower).div(scale);
+        return code.blend(maxCode, code.compare(VectorOperators.GT, maxCode)).add(ROUND);
     }
 }

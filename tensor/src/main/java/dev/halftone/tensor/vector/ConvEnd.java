@@ -4,9 +4,10 @@ package dev.halftone.tensor.vector;
 import dev.halftone.tensor.UniformGrid;
 import dev.halftone.tensor.kernels.ConvAffine;
 import dev.halftone.tensor.kernels.QuantizedConvWeight;
+import java.util.Arrays;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
-import jdk.incubator.vector.VectorMask;
+import jdk.incubator.vector.ShortVector;
 import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorSpecies;
 
@@ -21,24 +22,62 @@ import jdk.incubator.vector.VectorSpecies;
  */
 final class ConvEnd {
     private static final VectorSpecies<Integer> INTS = VectorSpecies.of(int.class, Panels.SPECIES.vectorShape());
+    private static final VectorSpecies<Short> SHORTS = VectorSpecies.of(short.class, Panels.SPECIES.vectorShape());
+    private static final int LANES = INTS.length();
 
     private final ConvAffine affine;
-    private final int channels;
     private final int weightCentre;
-    /** What turns the kernel's sums into sums of code products, {@code [border case, output channel]}. */
+    /** Channels, rounded up so that whole vectors of coefficients can be read. */
+    private final int stride;
+
+    private final float[] a;
+    private final float[] b;
+    /** The constants, {@code [border case, stride]}. */
+    private final float[] d;
+    /** What turns the kernel's sums into sums of code products, {@code [border case, stride]}. */
     private final int[] correction;
 
     /** Prepares; {@code bias} is what the kernel's sums hold beyond the sums of centred products. */
     ConvEnd(QuantizedConvWeight weight, UniformGrid grid, int weightCentre, int activationCentre, int bias) {
         affine = new ConvAffine(weight, grid);
-        channels = weight.outChannels();
         this.weightCentre = weightCentre;
-        correction = new int[affine.borders() * channels];
+        int channels = weight.outChannels();
+        stride = Math.ceilDiv(channels, LANES) * LANES;
+        a = Arrays.copyOf(affine.a(), stride);
+        b = Arrays.copyOf(affine.b(), stride);
+        d = new float[affine.borders() * stride];
+        correction = new int[affine.borders() * stride];
         for (int border = 0; border < affine.borders(); border++) {
+            System.arraycopy(affine.d(), border * channels, d, border * stride, channels);
             for (int c = 0; c < channels; c++) {
-                correction[border * channels + c] = activationCentre * affine.weightSum(border, c)
+                correction[border * stride + c] = activationCentre * affine.weightSum(border, c)
                         - affine.taps(border) * activationCentre * weightCentre
                         - bias;
+            }
+        }
+    }
+
+    /** What the outputs of a row have of their own. */
+    static final class Row {
+        private final int[] codeSums;
+        private final int[] borderAt;
+
+        Row(int width) {
+            codeSums = new int[width];
+            borderAt = new int[width];
+        }
+    }
+
+    /** Fills in a row. */
+    void begin(CodeMap map, int row, Row to) {
+        map.codeSums(row, to.codeSums);
+        int height = map.shape.dim(1);
+        int width = map.width();
+        for (int x = 0; x < width; x++) {
+            if (x <= map.padding || x >= width - map.padding) {
+                to.borderAt[x] = affine.border(row % height, x, height, width) * stride;
+            } else {
+                to.borderAt[x] = to.borderAt[x - 1];
             }
         }
     }
@@ -46,68 +85,129 @@ final class ConvEnd {
     /**
      * Computes {@code pixels} outputs of a row from column {@code x} on, channels {@code channel} to {@code channel + count - 1}.
      *
-     * @param codeSums the sum of codes of every output of the row
-     * @param sums the kernel's sums, {@code [pixels, stride]}
+     * @param sums the kernel's sums, {@code [pixels, sumStride]}; whole vectors are read
      * @param y where the row {@code [width, outChannels]} begins at {@code at}
      */
     void finish(
-            CodeMap map,
-            int row,
+            Row row,
             int x,
             int pixels,
             int channel,
             int count,
-            int[] codeSums,
             int[] sums,
-            int stride,
+            int sumStride,
             boolean relu,
             float[] y,
-            int at) {
-        int height = map.shape.dim(1);
+            int at,
+            int outChannels) {
         for (int p = 0; p < pixels; p++) {
-            int border = affine.border(row % height, x + p, height, map.width());
-            pixel(
-                    border * channels + channel,
-                    channel,
-                    count,
-                    codeSums[x + p],
-                    sums,
-                    p * stride,
-                    relu,
-                    y,
-                    at + (x + p) * channels + channel);
+            int border = row.borderAt[x + p];
+            int codeSum = row.codeSums[x + p];
+            int to = at + (x + p) * outChannels + channel;
+            for (int c = 0; c < count; c += LANES) {
+                IntVector sum = IntVector.fromArray(INTS, sums, p * sumStride + c);
+                lanes(sum, border, codeSum, channel + c, count - c, relu, y, to + c);
+            }
         }
     }
 
-    private void pixel(
-            int borderAt, int channel, int count, int codeSum, int[] sums, int from, boolean relu, float[] y, int to) {
-        float[] a = affine.a();
-        float[] b = affine.b();
-        float[] d = affine.d();
-        int centring = weightCentre * codeSum;
-        FloatVector s = FloatVector.broadcast(Panels.SPECIES, (float) codeSum);
-        int c = 0;
-        for (; c + Panels.LANES <= count; c += Panels.LANES) {
-            FloatVector products = (FloatVector) IntVector.fromArray(INTS, sums, from + c)
-                    .add(IntVector.fromArray(INTS, correction, borderAt + c))
-                    .add(centring)
-                    .convert(VectorOperators.I2F, 0);
-            FloatVector v = FloatVector.fromArray(Panels.SPECIES, b, channel + c)
-                    .fma(s, FloatVector.fromArray(Panels.SPECIES, d, borderAt + c));
-            v = FloatVector.fromArray(Panels.SPECIES, a, channel + c).fma(products, v);
-            (relu ? v.lanewise(VectorOperators.MAX, 0f) : v).intoArray(y, to + c);
+    /**
+     * The same for sums as table kernels leave them, without a detour through memory.
+     *
+     * @param raw two vectors for each pixel
+     */
+    void finish(
+            Row row,
+            int x,
+            int pixels,
+            int channel,
+            int count,
+            short[] raw,
+            boolean relu,
+            float[] y,
+            int at,
+            int outChannels) {
+        for (int p = 0; p < pixels; p++) {
+            int border = row.borderAt[x + p];
+            int codeSum = row.codeSums[x + p];
+            int to = at + (x + p) * outChannels + channel;
+            IntVector e = even(raw, 4 * p * LANES);
+            IntVector o = odd(raw, 4 * p * LANES);
+            lanes(e.and(0xFFFF), border, codeSum, channel, count, relu, y, to);
+            if (count > LANES) {
+                lanes(o.and(0xFFFF), border, codeSum, channel + LANES, count - LANES, relu, y, to + LANES);
+            }
+            if (count > 2 * LANES) {
+                lanes(
+                        e.lanewise(VectorOperators.LSHR, 16),
+                        border,
+                        codeSum,
+                        channel + 2 * LANES,
+                        count - 2 * LANES,
+                        relu,
+                        y,
+                        to + 2 * LANES);
+            }
+            if (count > 3 * LANES) {
+                lanes(
+                        o.lanewise(VectorOperators.LSHR, 16),
+                        border,
+                        codeSum,
+                        channel + 3 * LANES,
+                        count - 3 * LANES,
+                        relu,
+                        y,
+                        to + 3 * LANES);
+            }
         }
-        if (c < count) {
-            VectorMask<Float> mask = Panels.SPECIES.indexInRange(c, count);
-            VectorMask<Integer> ints = INTS.indexInRange(c, count);
-            FloatVector products = (FloatVector) IntVector.fromArray(INTS, sums, from + c, ints)
-                    .add(IntVector.fromArray(INTS, correction, borderAt + c, ints))
-                    .add(centring)
-                    .convert(VectorOperators.I2F, 0);
-            FloatVector v = FloatVector.fromArray(Panels.SPECIES, b, channel + c, mask)
-                    .fma(s, FloatVector.fromArray(Panels.SPECIES, d, borderAt + c, mask));
-            v = FloatVector.fromArray(Panels.SPECIES, a, channel + c, mask).fma(products, v);
-            (relu ? v.lanewise(VectorOperators.MAX, 0f) : v).intoArray(y, to + c, mask);
+    }
+
+    /** Adds sums as table kernels leave them to {@code sums [pixel, 4 * LANES]}. */
+    static void widen(short[] raw, int pixels, int[] sums) {
+        for (int at = 0; at < pixels * 4 * LANES; at += 4 * LANES) {
+            IntVector e = even(raw, at);
+            IntVector o = odd(raw, at);
+            add(e.and(0xFFFF), sums, at);
+            add(o.and(0xFFFF), sums, at + LANES);
+            add(e.lanewise(VectorOperators.LSHR, 16), sums, at + 2 * LANES);
+            add(o.lanewise(VectorOperators.LSHR, 16), sums, at + 3 * LANES);
+        }
+    }
+
+    private static void add(IntVector sum, int[] sums, int at) {
+        sum.add(IntVector.fromArray(INTS, sums, at)).intoArray(sums, at);
+    }
+
+    /** Two shorts of sums side by side: {@code even + 256 * odd} comes first in memory, {@code odd} second. */
+    private static IntVector even(short[] raw, int at) {
+        ShortVector odd = ShortVector.fromArray(SHORTS, raw, at + 2 * LANES);
+        return ShortVector.fromArray(SHORTS, raw, at)
+                .sub(odd.lanewise(VectorOperators.LSHL, 8))
+                .reinterpretAsInts();
+    }
+
+    private static IntVector odd(short[] raw, int at) {
+        return ShortVector.fromArray(SHORTS, raw, at + 2 * LANES).reinterpretAsInts();
+    }
+
+    private void lanes(
+            IntVector sum, int borderAt, int codeSum, int channel, int count, boolean relu, float[] y, int to) {
+        FloatVector products = (FloatVector) sum.add(IntVector.fromArray(INTS, correction, borderAt + channel))
+                .add(weightCentre * codeSum)
+                .convert(VectorOperators.I2F, 0);
+        FloatVector v = FloatVector.fromArray(Panels.SPECIES, b, channel)
+                .fma(
+                        FloatVector.broadcast(Panels.SPECIES, (float) codeSum),
+                        FloatVector.fromArray(Panels.SPECIES, d, borderAt + channel));
+        v = FloatVector.fromArray(Panels.SPECIES, a, channel).fma(products, v);
+        if (relu) {
+            // max(v, 0) to the bit, -0 and NaN included; C2's own maximum spends five instructions on them.
+            v = v.blend(0f, v.compare(VectorOperators.LE, 0f));
+        }
+        if (count >= LANES) {
+            v.intoArray(y, to);
+        } else {
+            v.intoArray(y, to, Panels.SPECIES.indexInRange(0, count));
         }
     }
 

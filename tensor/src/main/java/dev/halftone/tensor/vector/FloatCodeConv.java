@@ -145,8 +145,9 @@ final class FloatCodeConv implements PackedConv {
         int width = map.width();
         float[] part = new float[width * outChannels];
         float[] line = new float[width * outChannels];
-        int[] sums = new int[part.length];
-        int[] codeSums = new int[width];
+        // Whole vectors are read behind the last channel.
+        int[] sums = new int[part.length + Panels.LANES];
+        ConvEnd.Row ends = new ConvEnd.Row(width);
         Panels panels = new Panels(own.values, weights, part, new float[outChannels]);
         panels.xStep = inChannels;
         panels.xInner = 1;
@@ -168,27 +169,16 @@ final class FloatCodeConv implements PackedConv {
                             0,
                             0);
                     boolean add = ky + kx > 0;
-                    for (int i = 0; i < sums.length; i++) {
+                    for (int i = 0; i < part.length; i++) {
                         sums[i] = (int) part[i] + (add ? sums[i] : 0);
                     }
                 }
             }
-            map.codeSums(row, codeSums);
+            end.begin(map, row, ends);
             int lineAt = y == null ? 0 : y.offset() + row * line.length;
-            end.finish(
-                    map,
-                    row,
-                    0,
-                    width,
-                    0,
-                    outChannels,
-                    codeSums,
-                    sums,
-                    outChannels,
-                    output.relu(),
-                    y == null ? line : y.array(),
-                    lineAt);
-            output.finishRow(row, y == null ? line : y.array(), lineAt, line.length, ConvEnd::addScaled);
+            float[] to = y == null ? line : y.array();
+            end.finish(ends, 0, width, 0, outChannels, sums, outChannels, output.relu(), to, lineAt, outChannels);
+            output.finishRow(row, to, lineAt, line.length, ConvEnd::addScaled);
         }
     }
 }

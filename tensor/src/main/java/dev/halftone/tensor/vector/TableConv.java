@@ -13,7 +13,6 @@ import java.lang.invoke.VarHandle;
 import java.nio.ByteOrder;
 import java.util.Arrays;
 import jdk.incubator.vector.ByteVector;
-import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.ShortVector;
 import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorSpecies;
@@ -26,7 +25,6 @@ import jdk.incubator.vector.VectorSpecies;
 final class TableConv implements PackedConv {
     private static final VectorSpecies<Byte> BYTES = LookupTable.BYTES;
     private static final VectorSpecies<Short> SHORTS = VectorSpecies.of(short.class, BYTES.vectorShape());
-    private static final VectorSpecies<Integer> INTS = VectorSpecies.of(int.class, BYTES.vectorShape());
     /** Output channels of a block. */
     private static final int BLOCK = LookupTable.LANES;
 
@@ -41,6 +39,7 @@ final class TableConv implements PackedConv {
     private final int kernel;
     private final UniformGrid grid;
     private final LookupTable table;
+    private final CodeGrouping grouping;
     private final ConvEnd end;
     /** Look-ups between two widenings; a tap takes {@code runs} of them. */
     private final int run;
@@ -58,6 +57,7 @@ final class TableConv implements PackedConv {
         int groups = Math.ceilDiv(inChannels, table.group);
         runs = Math.ceilDiv(groups, table.run());
         run = Math.ceilDiv(groups, runs);
+        grouping = new CodeGrouping(inChannels, table.group, table.activationBits);
         end = new ConvEnd(
                 weight, grid, table.weightCentre, table.activationCentre, table.bias * kernel * kernel * runs * run);
         weights = indices(weight);
@@ -160,44 +160,44 @@ final class TableConv implements PackedConv {
     public void quantizeRow(float[] x, int at, ActivationCodes codes, int row) {
         Codes own = own(codes);
         CodeMap map = own.map;
-        int values = map.width() * inChannels;
-        byte[] bytes = new byte[values + Long.BYTES];
-        CodeMap.quantize(grid, x, at, bytes, values);
-        int to = own.at(map.firstTapRow(row) + map.padding, map.padding);
-        for (int column = 0; column < map.width(); column++) {
-            map.setPixelSum(row, column, pixel(bytes, column * inChannels, own.numbers, to + column, map.paddedWidth));
+        int width = map.width();
+        // Whole vectors are read behind the last pixel, and longs.
+        byte[] bytes = new byte[width * inChannels + BLOCK];
+        CodeMap.quantize(grid, x, at, bytes, width * inChannels);
+        grouping.group(
+                bytes,
+                width,
+                table.outside(),
+                own.numbers,
+                own.at(map.firstTapRow(row) + map.padding, map.padding),
+                map.paddedWidth);
+        for (int column = 0; column < width; column++) {
+            map.setPixelSum(row, column, sum(bytes, column * inChannels));
         }
     }
 
-    /**
-     * Writes the table numbers of a pixel and returns the sum of its codes. A multiplication brings the codes of a group, one per
-     * byte, side by side: byte {@code i} goes to bit {@code shift + i * bits}, and all its other images stay clear of those bits
-     * because {@code group * bits <= 8}.
-     */
-    private int pixel(byte[] codes, int from, byte[] numbers, int to, int step) {
-        int bits = table.activationBits;
-        int group = table.group;
-        int shift = (8 - bits) * (group - 1);
-        long gather = 0;
-        for (int i = 0; i < group; i++) {
-            gather |= 1L << (shift - (8 - bits) * i);
-        }
-        int mask = (1 << (group * bits)) - 1;
-        int whole = inChannels / group;
-        for (int g = 0; g < whole; g++) {
-            long bytes = (long) LONG.get(codes, from + g * group);
-            numbers[to + g * step] = (byte) ((int) ((bytes * gather) >>> shift) & mask);
-        }
-        int rest = inChannels - whole * group;
-        if (rest > 0) {
-            long bytes = (long) LONG.get(codes, from + whole * group) & ((1L << (8 * rest)) - 1);
-            numbers[to + whole * step] = (byte) ((int) ((bytes * gather) >>> shift) & mask);
-        }
+    /** Returns the sum of a pixel's codes: eight at a time as bytes of a long, as many as a byte can hold. */
+    private int sum(byte[] codes, int from) {
+        int whole = inChannels / Long.BYTES;
+        int limit = 255 / grid.maxCode();
         int sum = 0;
-        for (int c = 0; c < inChannels; c++) {
-            sum += codes[from + c];
+        for (int i = 0; i < whole; ) {
+            long bytes = 0;
+            for (int end = Math.min(whole, i + limit); i < end; i++) {
+                bytes += (long) LONG.get(codes, from + i * Long.BYTES);
+            }
+            sum += sumOfBytes(bytes);
+        }
+        int rest = inChannels % Long.BYTES;
+        if (rest > 0) {
+            sum += sumOfBytes((long) LONG.get(codes, from + whole * Long.BYTES) & ((1L << (8 * rest)) - 1));
         }
         return sum;
+    }
+
+    private static int sumOfBytes(long bytes) {
+        long pairs = (bytes & 0x00FF00FF00FF00FFL) + ((bytes >>> 8) & 0x00FF00FF00FF00FFL);
+        return (int) ((pairs * 0x0001000100010001L) >>> 48);
     }
 
     @Override
@@ -211,16 +211,19 @@ final class TableConv implements PackedConv {
         float[] line = y == null ? new float[count] : y.array();
         int[] starts = starts(own);
         int segment = Math.min(starts.length, 0xFFFF / (run * table.span));
-        int[] codeSums = new int[map.width()];
+        ConvEnd.Row ends = new ConvEnd.Row(map.width());
         short[] raw = new short[PIXELS * BLOCK];
-        int[] sums = new int[PIXELS * BLOCK];
+        boolean whole = segment >= starts.length;
+        int[] sums = new int[whole ? 0 : PIXELS * BLOCK];
         for (int row = fromRow; row < toRow; row++) {
-            map.codeSums(row, codeSums);
+            end.begin(map, row, ends);
             int lineAt = y == null ? 0 : y.offset() + row * count;
             for (int block = 0; block * BLOCK < outChannels; block++) {
-                int channels = Math.min(BLOCK, outChannels - block * BLOCK);
+                int first = block * BLOCK;
+                int channels = Math.min(BLOCK, outChannels - first);
                 for (int x = 0; x < map.width(); x += PIXELS) {
                     int at = own.at(map.firstTapRow(row), x);
+                    int pixels = Math.min(PIXELS, map.width() - x);
                     for (int from = 0; from < starts.length; from += segment) {
                         int to = Math.min(starts.length, from + segment);
                         int weightsAt = (block * starts.length + from) * run * BLOCK;
@@ -236,22 +239,27 @@ final class TableConv implements PackedConv {
                                 weights,
                                 weightsAt,
                                 raw);
-                        widen(raw, sums, from > 0);
+                        if (!whole) {
+                            ConvEnd.widen(raw, pixels, sums);
+                        }
                     }
-                    int pixels = Math.min(PIXELS, map.width() - x);
-                    end.finish(
-                            map,
-                            row,
-                            x,
-                            pixels,
-                            block * BLOCK,
-                            channels,
-                            codeSums,
-                            sums,
-                            BLOCK,
-                            output.relu(),
-                            line,
-                            lineAt);
+                    if (whole) {
+                        end.finish(ends, x, pixels, first, channels, raw, output.relu(), line, lineAt, outChannels);
+                    } else {
+                        end.finish(
+                                ends,
+                                x,
+                                pixels,
+                                first,
+                                channels,
+                                sums,
+                                BLOCK,
+                                output.relu(),
+                                line,
+                                lineAt,
+                                outChannels);
+                        Arrays.fill(sums, 0);
+                    }
                 }
             }
             output.finishRow(row, line, lineAt, count, ConvEnd::addScaled);
@@ -345,23 +353,5 @@ final class TableConv implements PackedConv {
         o6.intoArray(raw, 13 * HALF);
         e7.intoArray(raw, 14 * HALF);
         o7.intoArray(raw, 15 * HALF);
-    }
-
-    /** Writes, or adds, the sums in {@code raw} to {@code sums [pixel][channel]}. */
-    private static void widen(short[] raw, int[] sums, boolean add) {
-        for (int at = 0; at < PIXELS * BLOCK; at += BLOCK) {
-            ShortVector odd = ShortVector.fromArray(SHORTS, raw, at + BLOCK / 2);
-            ShortVector even = ShortVector.fromArray(SHORTS, raw, at).sub(odd.lanewise(VectorOperators.LSHL, 8));
-            IntVector e = even.reinterpretAsInts();
-            IntVector o = odd.reinterpretAsInts();
-            widen(e.and(0xFFFF), sums, at, add);
-            widen(o.and(0xFFFF), sums, at + BLOCK / 4, add);
-            widen(e.lanewise(VectorOperators.LSHR, 16), sums, at + BLOCK / 2, add);
-            widen(o.lanewise(VectorOperators.LSHR, 16), sums, at + 3 * BLOCK / 4, add);
-        }
-    }
-
-    private static void widen(IntVector sum, int[] sums, int at, boolean add) {
-        (add ? sum.add(IntVector.fromArray(INTS, sums, at)) : sum).intoArray(sums, at);
     }
 }
