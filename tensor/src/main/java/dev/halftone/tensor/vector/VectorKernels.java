@@ -6,15 +6,12 @@ import dev.halftone.tensor.kernels.Kernels;
 import dev.halftone.tensor.kernels.LowBitKernels;
 import dev.halftone.tensor.kernels.MatmulKernels;
 import dev.halftone.tensor.kernels.PointwiseKernels;
-import dev.halftone.tensor.kernels.ScalarKernels;
 
 /** The kernels on the JDK Vector API, at the platform's preferred width. */
 public final class VectorKernels implements Kernels {
     private final ConvKernels conv = new VectorConvKernels();
     private final MatmulKernels matmul = new VectorMatmulKernels();
-    /** C2 vectorises these loops by itself: they are bound by memory, not by arithmetic. */
-    private final PointwiseKernels pointwise = new ScalarKernels().pointwise();
-
+    private final PointwiseKernels pointwise = new VectorPointwiseKernels();
     private final LowBitKernels lowBit = new VectorLowBitKernels();
 
     /** Creates the kernels. */
