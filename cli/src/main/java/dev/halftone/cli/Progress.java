@@ -68,25 +68,38 @@ final class Progress implements AutoCloseable {
         err.flush();
     }
 
+    /** Shows that a share of the work is done, 0 to 1, and which part is in work. */
+    synchronized void share(double share, String part) {
+        long now = clock.getAsLong();
+        if (!visible || now - painted < REPAINT_NANOS) {
+            return;
+        }
+        painted = now;
+        double seconds = (now - start) * 1e-9;
+        String left = share > 0 ? "  " + time(seconds * (1 - share) / share) + " left" : "";
+        err.print(WIPE + bar(share) + left + "  " + part);
+        err.flush();
+    }
+
+    private String bar(double share) {
+        int filled = (int) (share * BAR);
+        return String.format(
+                Locale.ROOT,
+                "%s [%s%s] %3.0f%%",
+                what,
+                "=".repeat(filled),
+                " ".repeat(BAR - filled),
+                Math.floor(100 * share));
+    }
+
     private String line(long done, long total, double seconds) {
         double fraction = total == 0 ? 1 : (double) done / total;
-        int filled = (int) (fraction * BAR);
         double rate = seconds > 0 ? done / seconds : 0;
         String unit = rate >= 1 || rate == 0
                 ? String.format(Locale.ROOT, "%.1f/s", rate)
                 : String.format(Locale.ROOT, "%.1f s each", 1 / rate);
         String left = rate > 0 ? time((total - done) / rate) + " left" : "";
-        return String.format(
-                Locale.ROOT,
-                "%s [%s%s] %3.0f%%  %d/%d  %s  %s",
-                what,
-                "=".repeat(filled),
-                " ".repeat(BAR - filled),
-                Math.floor(100 * fraction),
-                done,
-                total,
-                unit,
-                left);
+        return String.format(Locale.ROOT, "%s  %d/%d  %s  %s", bar(fraction), done, total, unit, left);
     }
 
     private static String time(double seconds) {

@@ -3,6 +3,7 @@ package dev.halftone.cli;
 
 import dev.halftone.models.Tiler;
 import dev.halftone.models.Upscaler;
+import dev.halftone.models.image.ImageFormat;
 import dev.halftone.models.image.ImageHeader;
 import dev.halftone.models.image.ImageRows;
 import dev.halftone.models.image.Target;
@@ -32,6 +33,18 @@ record UpscaleJob(Upscalers upscalers, Target target, String model) {
      * @param scale the network's factor, 1 if none ran
      */
     record Done(ImageHeader header, String how, int scale, double seconds) {}
+
+    /**
+     * Checks that a format can hold the result of an image.
+     *
+     * @throws UsageException if it cannot
+     */
+    void requireRoom(ImageHeader image, Object input, Object output, ImageFormat format) {
+        if (target.of(image, 1).channels().alpha() && !format.holdsAlpha()) {
+            throw new UsageException(output + " cannot hold the transparency of " + input
+                    + "; write PNG or TIFF, or leave it out with --alpha drop");
+        }
+    }
 
     /** Upscales an image. */
     Done run(ImageRows input, Sink sink, Tiler.Progress progress) throws IOException {

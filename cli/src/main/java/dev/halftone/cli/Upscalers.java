@@ -6,7 +6,9 @@ import dev.halftone.models.Zoo;
 import dev.halftone.models.image.ImageHeader;
 import dev.halftone.models.image.Target;
 import dev.halftone.tensor.Compute;
+import dev.halftone.tensor.io.InvalidFileException;
 import java.io.IOException;
+import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -35,13 +37,37 @@ final class Upscalers implements AutoCloseable {
 
     /** Returns the network for an image and a target. */
     Upscaler open(ImageHeader image, Target target) throws IOException {
-        int scale = nearest(target.factor(image));
+        return open(nearest(target.factor(image)));
+    }
+
+    /**
+     * Opens a network before there is an image for it.
+     *
+     * @throws InvalidFileException if there is no such model
+     */
+    void check() throws IOException {
+        open(nearest(0));
+    }
+
+    private Upscaler open(int scale) throws IOException {
         Upscaler upscaler = opened.get(scale);
         if (upscaler == null) {
             upscaler = Upscaler.of(Zoo.open(model, scale), compute, tile);
             opened.put(scale, upscaler);
         }
         return upscaler;
+    }
+
+    /** Returns the SHA-256 of the weights, all of them. */
+    String sha256() throws IOException {
+        if (scales.isEmpty()) {
+            return Zoo.read(model, 0).sha256();
+        }
+        List<String> all = new ArrayList<>();
+        for (int scale : scales) {
+            all.add(Zoo.read(model, scale).sha256());
+        }
+        return String.join(",", all);
     }
 
     /** Returns the factor that is nearest by ratio; 0 stands for whatever a file has. */

@@ -155,7 +155,8 @@ final class UpscaleCommandTest {
     @Test
     void refusesInputsThatAreNotWhatTheyShouldBe() throws IOException {
         Run.of("upscale", folder.resolve("none.png"), "-o", output).assertFailed(ExitCode.BAD_INPUT, "none.png");
-        Run.of("upscale", folder, "-o", output).assertFailed(ExitCode.BAD_INPUT, folder.toString(), "folder");
+        Run.of("upscale", folder, "-o", output).assertFailed(ExitCode.USAGE, "big.png is one image", "folder");
+        Run.of("upscale", input, "-o", output, "--resume").assertFailed(ExitCode.USAGE, "big.png is one image");
         Path damaged = folder.resolve("damaged.png");
         byte[] whole = Files.readAllBytes(input);
         Files.write(damaged, java.util.Arrays.copyOf(whole, whole.length / 2));

@@ -6,11 +6,16 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.channels.Channels;
 import java.nio.channels.FileChannel;
+import java.nio.file.DirectoryIteratorException;
+import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
+import java.util.Set;
 import java.util.UUID;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 /**
  * Writes a file so that its name only ever shows the old content or the whole new one: a temporary file in the same folder, forced to
@@ -18,6 +23,8 @@ import java.util.UUID;
  * the JVM is asked to end meanwhile.
  */
 public final class AtomicFile {
+    private static final String TEMPORARY = ".tmp";
+
     private AtomicFile() {}
 
     /** Writes the content of a file. */
@@ -41,7 +48,7 @@ public final class AtomicFile {
         if (folder == null || !Files.isDirectory(folder)) {
             throw new IOException(target + " cannot be written: the folder " + folder + " does not exist");
         }
-        Path temporary = folder.resolve("." + target.getFileName() + "." + UUID.randomUUID() + ".tmp");
+        Path temporary = folder.resolve("." + target.getFileName() + "." + UUID.randomUUID() + TEMPORARY);
         Thread cleaner = new Thread(() -> delete(temporary), "halftone-delete-temporary");
         try {
             Runtime.getRuntime().addShutdownHook(cleaner);
@@ -64,6 +71,26 @@ public final class AtomicFile {
         } finally {
             delete(temporary);
             unregister(cleaner);
+        }
+    }
+
+    /**
+     * Deletes the temporary files of targets in a folder that a killed process has left there.
+     *
+     * @param targets names of files
+     */
+    public static void deleteLeftovers(Path folder, Set<String> targets) throws IOException {
+        Pattern name =
+                Pattern.compile("\\.(.+)\\.[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}" + Pattern.quote(TEMPORARY));
+        try (DirectoryStream<Path> files = Files.newDirectoryStream(folder)) {
+            for (Path file : files) {
+                Matcher matcher = name.matcher(file.getFileName().toString());
+                if (matcher.matches() && targets.contains(matcher.group(1))) {
+                    Files.deleteIfExists(file);
+                }
+            }
+        } catch (DirectoryIteratorException e) {
+            throw e.getCause();
         }
     }
 
