@@ -2,6 +2,8 @@
 package dev.halftone.cli;
 
 import dev.halftone.tensor.Compute;
+import java.io.InputStream;
+import java.io.OutputStream;
 import java.io.PrintStream;
 import java.io.PrintWriter;
 import java.util.Locale;
@@ -12,6 +14,8 @@ import picocli.CommandLine.ScopeType;
 /** The standard streams of one run, and the options that every command has. */
 @SuppressWarnings("AnnotateFormatMethod") // the annotation would be one more dependency
 final class Console {
+    private final InputStream in;
+    private final OutputStream bytes;
     private final PrintStream out;
     private final PrintStream err;
     private final boolean terminal;
@@ -33,10 +37,22 @@ final class Console {
     private boolean verbose;
 
     /** Creates the console; {@code terminal} says whether {@code err} is one. */
-    Console(PrintStream out, PrintStream err, boolean terminal) {
-        this.out = out;
+    Console(InputStream in, OutputStream out, PrintStream err, boolean terminal) {
+        this.in = in;
+        this.bytes = out;
+        this.out = new PrintStream(out, true, err.charset());
         this.err = err;
         this.terminal = terminal;
+    }
+
+    /** Returns standard input. */
+    InputStream in() {
+        return in;
+    }
+
+    /** Returns standard output for a result that is bytes; unlike a {@link PrintStream} it tells when it cannot be written. */
+    OutputStream bytes() {
+        return bytes;
     }
 
     /** Returns whether the result is wanted as JSON. */

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.cli;
 
+import java.io.FileDescriptor;
+import java.io.FileOutputStream;
 import java.lang.module.ModuleDescriptor;
 import java.util.List;
 import java.util.Optional;
@@ -22,7 +24,10 @@ public final class Main {
 
     /** Runs a command and ends the JVM with its exit code. */
     public static void main(String[] args) {
-        System.exit(run(new Console(System.out, System.err, Progress.stderrIsTerminal()), args));
+        System.exit(run(
+                new Console(
+                        System.in, new FileOutputStream(FileDescriptor.out), System.err, Progress.stderrIsTerminal()),
+                args));
     }
 
     /** Runs a command and returns its exit code. */

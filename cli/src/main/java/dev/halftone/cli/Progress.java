@@ -81,6 +81,17 @@ final class Progress implements AutoCloseable {
         err.flush();
     }
 
+    /** Shows how many units are finished where nobody knows how many there will be. */
+    synchronized void count(long done) {
+        long now = clock.getAsLong();
+        if (!visible || now - painted < REPAINT_NANOS) {
+            return;
+        }
+        painted = now;
+        err.print(WIPE + what + "  " + done + "  " + rate(done / ((now - start) * 1e-9)));
+        err.flush();
+    }
+
     private String bar(double share) {
         int filled = (int) (share * BAR);
         return String.format(
@@ -95,11 +106,14 @@ final class Progress implements AutoCloseable {
     private String line(long done, long total, double seconds) {
         double fraction = total == 0 ? 1 : (double) done / total;
         double rate = seconds > 0 ? done / seconds : 0;
-        String unit = rate >= 1 || rate == 0
-                ? String.format(Locale.ROOT, "%.1f/s", rate)
-                : String.format(Locale.ROOT, "%.1f s each", 1 / rate);
         String left = rate > 0 ? time((total - done) / rate) + " left" : "";
-        return String.format(Locale.ROOT, "%s  %d/%d  %s  %s", bar(fraction), done, total, unit, left);
+        return String.format(Locale.ROOT, "%s  %d/%d  %s  %s", bar(fraction), done, total, rate(rate), left);
+    }
+
+    private static String rate(double perSecond) {
+        return perSecond >= 1 || perSecond == 0
+                ? String.format(Locale.ROOT, "%.1f/s", perSecond)
+                : String.format(Locale.ROOT, "%.1f s each", 1 / perSecond);
     }
 
     private static String time(double seconds) {

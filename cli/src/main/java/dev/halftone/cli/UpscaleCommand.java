@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.cli;
 
+import dev.halftone.models.Tiler;
 import dev.halftone.models.Upscaler;
 import dev.halftone.models.image.ImageFiles;
 import dev.halftone.models.image.ImageFormat;
@@ -8,19 +9,20 @@ import dev.halftone.models.image.ImageHeader;
 import dev.halftone.models.image.ImageRows;
 import dev.halftone.models.image.Target;
 import dev.halftone.tensor.Compute;
+import java.io.BufferedInputStream;
 import java.io.IOException;
-import java.nio.file.FileSystems;
+import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.PathMatcher;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.Callable;
-import java.util.regex.PatternSyntaxException;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
@@ -32,28 +34,27 @@ import picocli.CommandLine.Parameters;
             "Transparency, grey, 16 bits and the colour profile are kept, and pictures are turned upright."
         })
 final class UpscaleCommand implements Callable<Integer> {
-    /** Larger ones are mistakes. */
-    private static final int MAX_SCALE = 64;
+    /** What errors call it. */
+    private static final Path STANDARD_INPUT = Path.of("standard input");
 
-    /** What to do when an image of a batch fails. */
-    private enum OnError {
-        SKIP,
-        STOP
-    }
+    private static final int BUFFER = 1 << 16;
 
     private final Console console;
 
     @Parameters(
             paramLabel = "INPUT",
             arity = "1..*",
-            description = "The image to upscale, or several, or folders of images.")
+            description = "The image to upscale, or several, or folders of images; - is standard input.")
     private List<Path> inputs = List.of();
 
     @Option(
             names = {"-o", "--output"},
             required = true,
             paramLabel = "OUTPUT",
-            description = "The image to write, whose ending says the format, or the folder to write several into.")
+            description = {
+                "The image to write, whose ending says the format, or the folder to write several into;",
+                "- is standard output."
+            })
     private Path output = Path.of("");
 
     @Option(
@@ -62,67 +63,21 @@ final class UpscaleCommand implements Callable<Integer> {
             description = "A bundled model (see: models) or a model file (default: ${DEFAULT-VALUE}).")
     private String model = "edsr";
 
+    @Mixin
+    private TargetOptions result = new TargetOptions();
+
+    @Mixin
+    private BatchOptions batch = new BatchOptions();
+
     @Option(
-            names = {"-s", "--scale"},
-            paramLabel = "S",
+            names = "--raw",
+            paramLabel = "PIXELS:WxH",
+            converter = RawFrames.Converter.class,
             description = {
-                "How many times as large, for example 3.1 (default: as the model makes it).",
-                "What the nearest model does not reach exactly is done by a bicubic resize."
+                "Input and output are frames of bare samples, ffmpeg's rawvideo, of this size on the input side.",
+                "PIXELS is ffmpeg's gray, gray16le, rgb24, rgb48le, rgba or rgba64le."
             })
-    private @Nullable Double scale;
-
-    @Option(
-            names = "--width",
-            paramLabel = "N",
-            description = "Make the image N columns wide instead of a factor; with --height, fit it into the box.")
-    private @Nullable Integer width;
-
-    @Option(names = "--height", paramLabel = "N", description = "Make the image N rows high instead of a factor.")
-    private @Nullable Integer height;
-
-    @Option(
-            names = "--alpha",
-            paramLabel = "HOW",
-            description = "Transparency: bicubic, model (sharper and slower) or drop (default: ${DEFAULT-VALUE}).")
-    private Target.Alpha alpha = Target.Alpha.BICUBIC;
-
-    @Option(
-            names = "--depth",
-            paramLabel = "BITS",
-            description = "Bits per sample of the output, 8 or 16 (default: the input's; JPEG and BMP have 8).")
-    private int depth;
-
-    @Option(
-            names = {"-r", "--recursive"},
-            description = "Look into subfolders too; the output folder gets the same tree.")
-    private boolean recursive;
-
-    @Option(
-            names = "--glob",
-            paramLabel = "PATTERN",
-            description = "Of folders, take only files whose name or path matches, for example '*.png'.")
-    private @Nullable String glob;
-
-    @Option(names = "--suffix", paramLabel = "TEXT", description = "Put this between name and ending, for example _x2.")
-    private @Nullable String suffix;
-
-    @Option(
-            names = {"-f", "--format"},
-            paramLabel = "FORMAT",
-            description =
-                    "Write png, jpg, bmp or tif into a folder (default: each input's format, png for gif and webp).")
-    private @Nullable String format;
-
-    @Option(
-            names = "--on-error",
-            paramLabel = "WHAT",
-            description = "When an image of several fails: skip or stop (default: ${DEFAULT-VALUE}).")
-    private OnError onError = OnError.SKIP;
-
-    @Option(
-            names = "--resume",
-            description = "Keep what an earlier run into the same folder has finished, with equal settings and inputs.")
-    private boolean resume;
+    private @Nullable RawFrames raw;
 
     @Option(
             names = {"-t", "--tile"},
@@ -149,73 +104,52 @@ final class UpscaleCommand implements Callable<Integer> {
         if (memory != null) {
             memory.requireEnforced();
         }
-        Target target = target();
+        Target target = result.target();
         try (Compute compute = console.compute();
                 Upscalers upscalers = new Upscalers(model, compute, tile)) {
             UpscaleJob job = new UpscaleJob(upscalers, target, model);
-            boolean several = inputs.size() > 1 || Files.isDirectory(inputs.getFirst()) || Files.isDirectory(output);
-            return several ? batch(job) : one(job, inputs.getFirst());
-        }
-    }
-
-    private Target target() {
-        if (scale != null && (width != null || height != null)) {
-            throw new UsageException("--scale and --width or --height each say how large; give one of them");
-        }
-        if (scale != null && !(scale > 0 && scale <= MAX_SCALE)) {
-            throw new UsageException("--scale must be above 0 and at most " + MAX_SCALE + ", not " + scale);
-        }
-        for (Integer pixels : new Integer[] {width, height}) {
-            if (pixels != null && pixels < 1) {
-                throw new UsageException("--width and --height must be at least 1, not " + pixels);
+            Path input = inputs.getFirst();
+            boolean several = inputs.size() > 1 || Files.isDirectory(input) || Files.isDirectory(output);
+            Destination destination = new Destination(console, output);
+            if (raw != null) {
+                if (several) {
+                    throw new UsageException("--raw reads one stream of frames and writes one");
+                }
+                return frames(job, raw, input, destination);
             }
+            return several ? batch(job) : one(job, input, destination);
         }
-        if (depth != 0 && depth != 8 && depth != 16) {
-            throw new UsageException("--depth must be 8 or 16, not " + depth);
-        }
-        return Target.NATIVE
-                .times(scale == null ? 0 : scale)
-                .within(width == null ? 0 : width, height == null ? 0 : height)
-                .withAlpha(alpha)
-                .withDepth(depth);
     }
 
-    private int one(UpscaleJob job, Path input) throws IOException {
-        if (recursive || resume || glob != null || suffix != null || format != null) {
-            throw new UsageException("--recursive, --glob, --suffix, --format and --resume are for folders; " + output
-                    + " is one image");
-        }
-        ImageFormat written = ImageFormat.of(output)
-                .filter(ImageFormat::writable)
-                .orElseThrow(() -> new UsageException(output + " must end with .png, .jpg, .bmp or .tif"));
-        requireDepth(written, output.toString());
-        OutputFile.checked(output);
-        if (Files.exists(output) && Files.exists(input) && Files.isSameFile(input, output)) {
-            throw new UsageException(output + " is the input; name another file to write");
-        }
-        try (ImageRows rows = ImageFiles.open(input);
+    private int one(UpscaleJob job, Path input, Destination destination) throws IOException {
+        batch.requireNone(destination.isStandard());
+        ImageFormat format = destination.isStandard()
+                ? Objects.requireNonNullElse(batch.format(), ImageFormat.PNG)
+                : ImageFormat.of(output)
+                        .filter(ImageFormat::writable)
+                        .orElseThrow(() -> new UsageException(output + " must end with .png, .jpg, .bmp or .tif"));
+        result.requireDepth(format, destination.isStandard() ? format.extension() : output.toString());
+        destination.check(input);
+        try (ImageRows rows = Destination.isStandard(input)
+                        ? ImageFiles.open(console.in(), STANDARD_INPUT)
+                        : ImageFiles.open(input);
                 Progress progress = console.progress("upscale")) {
-            job.requireRoom(rows.header(), input, output, written);
-            UpscaleJob.Done done = job.run(rows, result -> ImageFiles.write(output, result), progress::update);
+            job.requireRoom(rows.header(), input, output, format);
+            UpscaleJob.Done done = job.run(
+                    rows, large -> destination.write(out -> ImageFiles.write(out, format, large)), progress::update);
             progress.wipe();
-            report(input, done);
+            report(input, destination, done);
         }
         return ExitCode.OK;
     }
 
-    private void requireDepth(@Nullable ImageFormat written, String what) {
-        if (written != null && depth > written.depth()) {
-            throw new UsageException(what + " has 8 bits per sample; write png or tif for --depth " + depth);
-        }
-    }
-
-    private void report(Path input, UpscaleJob.Done done) {
-        ImageHeader result = done.header();
+    private void report(Path input, Destination destination, UpscaleJob.Done done) {
+        ImageHeader large = done.header();
         if (console.json()) {
             console.print(describe(Json.ofCommand("upscale").put("model", model), input, output, done));
         } else {
-            console.print(
-                    "%s: %d x %d, %s in %.2f s", output, result.width(), result.height(), done.how(), done.seconds());
+            destination.say(
+                    "%s: %d x %d, %s in %.2f s", output, large.width(), large.height(), done.how(), done.seconds());
         }
     }
 
@@ -229,20 +163,65 @@ final class UpscaleCommand implements Callable<Integer> {
                 .put("seconds", done.seconds());
     }
 
+    private int frames(UpscaleJob job, RawFrames frames, Path input, Destination destination) throws IOException {
+        batch.requireNone(false);
+        result.requireSamePixels();
+        destination.check(input);
+        long start = System.nanoTime();
+        Path name = Destination.isStandard(input) ? STANDARD_INPUT : input;
+        long[] count = {0};
+        ImageHeader large = job.result(frames.header());
+        try (InputStream in = new BufferedInputStream(
+                        Destination.isStandard(input) ? console.in() : Files.newInputStream(input), BUFFER);
+                Progress progress = console.progress("frames")) {
+            destination.write(out -> {
+                for (int first = in.read(); first >= 0; first = in.read()) {
+                    ImageRows frame = frames.read(first, in, name, count[0] + 1);
+                    job.run(frame, rows -> RawFrames.write(rows, out), Tiler.Progress.NONE);
+                    count[0]++;
+                    progress.count(count[0]);
+                }
+            });
+        }
+        double seconds = (System.nanoTime() - start) * 1e-9;
+        if (console.json()) {
+            console.print(Json.ofCommand("upscale")
+                    .put("model", model)
+                    .put("input", input.toString())
+                    .put("output", output.toString())
+                    .put("raw", frames.pixels().toString())
+                    .put("frames", count[0])
+                    .put("width", large.width())
+                    .put("height", large.height())
+                    .put("seconds", seconds));
+        } else {
+            destination.say(
+                    "%s: %d frames of %d x %d, %s, in %.2f s",
+                    output, count[0], large.width(), large.height(), frames.pixels(), seconds);
+        }
+        return ExitCode.OK;
+    }
+
     private int batch(UpscaleJob job) throws IOException {
+        if (Destination.isStandard(output) || inputs.stream().anyMatch(Destination::isStandard)) {
+            throw new UsageException("- is one image; name files and folders to upscale several");
+        }
         if (Files.exists(output)
                 ? !Files.isDirectory(output)
                 : ImageFormat.of(output).isPresent()) {
             throw new UsageException(output + " is one image; name a folder to write several into");
         }
-        ImageFormat written = format == null ? null : writable(format);
-        requireDepth(written, String.valueOf(format));
+        BatchFiles.Rules rules = batch.rules();
+        if (rules.format() != null) {
+            result.requireDepth(rules.format(), rules.format().extension());
+        }
         Path manifest = output.resolve(Manifest.NAME);
-        Manifest earlier = !resume ? null : Files.exists(manifest) ? Manifest.read(manifest) : Manifest.of(Map.of());
+        Manifest earlier =
+                !batch.resumes() ? null : Files.exists(manifest) ? Manifest.read(manifest) : Manifest.of(Map.of());
         BatchFiles files = BatchFiles.find(
                 inputs,
                 output,
-                new BatchFiles.Rules(recursive, matcher(), suffix == null ? "" : suffix, written),
+                rules,
                 earlier == null ? Set.of() : earlier.entries().keySet());
         job.upscalers().check();
         Map<String, String> settings = settings(job);
@@ -253,23 +232,9 @@ final class UpscaleCommand implements Callable<Integer> {
         }
         long start = System.nanoTime();
         UpscaleBatch.Outcome outcome =
-                new UpscaleBatch(console, job, output, onError == OnError.STOP).run(files, earlier, settings);
+                new UpscaleBatch(console, job, output, batch.stopsOnError()).run(files, earlier, settings);
         report(outcome, (System.nanoTime() - start) * 1e-9);
         return outcome.failed().isEmpty() ? ExitCode.OK : ExitCode.SOME_FAILED;
-    }
-
-    private static ImageFormat writable(String name) {
-        return ImageFormat.ofExtension(name)
-                .filter(ImageFormat::writable)
-                .orElseThrow(() -> new UsageException("--format must be png, jpg, bmp or tif, not " + name));
-    }
-
-    private @Nullable PathMatcher matcher() {
-        try {
-            return glob == null ? null : FileSystems.getDefault().getPathMatcher("glob:" + glob);
-        } catch (PatternSyntaxException e) {
-            throw new UsageException("--glob " + glob + " is no pattern: " + e.getDescription());
-        }
     }
 
     /** Everything that the bytes of a result depend on beside the input and the result's name. */

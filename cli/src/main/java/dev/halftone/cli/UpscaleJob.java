@@ -46,6 +46,11 @@ record UpscaleJob(Upscalers upscalers, Target target, String model) {
         }
     }
 
+    /** Returns what an image becomes. */
+    ImageHeader result(ImageHeader image) throws IOException {
+        return target.of(image, upscalers.open(image, target).scale());
+    }
+
     /** Upscales an image. */
     Done run(ImageRows input, Sink sink, Tiler.Progress progress) throws IOException {
         long start = System.nanoTime();

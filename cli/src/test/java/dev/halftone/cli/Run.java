@@ -4,6 +4,7 @@ package dev.halftone.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.fasterxml.jackson.jr.ob.JSON;
+import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
@@ -43,6 +44,19 @@ record Run(int exitCode, String out, String err) {
     }
 
     static Run of(Object... args) {
+        Piped run = piped(new byte[0], args);
+        return new Run(run.exitCode(), new String(run.out(), StandardCharsets.UTF_8), run.err());
+    }
+
+    /**
+     * A run whose result is bytes.
+     *
+     * @param out what it wrote to standard output
+     */
+    record Piped(int exitCode, byte[] out, String err) {}
+
+    /** Runs with bytes as standard input. */
+    static Piped piped(byte[] in, Object... args) {
         ByteArrayOutputStream out = new ByteArrayOutputStream();
         ByteArrayOutputStream err = new ByteArrayOutputStream();
         String[] strings = new String[args.length];
@@ -51,11 +65,9 @@ record Run(int exitCode, String out, String err) {
         }
         int exitCode = Main.run(
                 new Console(
-                        new PrintStream(out, true, StandardCharsets.UTF_8),
-                        new PrintStream(err, true, StandardCharsets.UTF_8),
-                        false),
+                        new ByteArrayInputStream(in), out, new PrintStream(err, true, StandardCharsets.UTF_8), false),
                 strings);
-        return new Run(exitCode, out.toString(StandardCharsets.UTF_8), err.toString(StandardCharsets.UTF_8));
+        return new Piped(exitCode, out.toByteArray(), err.toString(StandardCharsets.UTF_8));
     }
 
     /** Returns the one JSON object that the run printed. */

@@ -156,7 +156,7 @@ final class UpscaleCommandTest {
     void refusesInputsThatAreNotWhatTheyShouldBe() throws IOException {
         Run.of("upscale", folder.resolve("none.png"), "-o", output).assertFailed(ExitCode.BAD_INPUT, "none.png");
         Run.of("upscale", folder, "-o", output).assertFailed(ExitCode.USAGE, "big.png is one image", "folder");
-        Run.of("upscale", input, "-o", output, "--resume").assertFailed(ExitCode.USAGE, "big.png is one image");
+        Run.of("upscale", input, "-o", output, "--resume").assertFailed(ExitCode.USAGE, "--resume", "folders");
         Path damaged = folder.resolve("damaged.png");
         byte[] whole = Files.readAllBytes(input);
         Files.write(damaged, java.util.Arrays.copyOf(whole, whole.length / 2));
