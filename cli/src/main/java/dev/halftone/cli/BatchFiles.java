@@ -73,15 +73,16 @@ record BatchFiles(List<Item> items, List<IOException> unreadable) {
      * @throws InvalidFileException if an input does not exist, or there are no images
      */
     static BatchFiles find(List<Path> inputs, Path output, Rules rules, Set<String> own) throws IOException {
+        Path real = Files.isDirectory(output) ? output.toRealPath() : null;
         Set<Path> results = new HashSet<>();
-        for (String name : own) {
-            results.add(output.resolve(name).toAbsolutePath().normalize());
+        if (real != null) {
+            own.forEach(name -> results.add(real.resolve(name)));
         }
         List<Item> items = new ArrayList<>();
         List<IOException> unreadable = new ArrayList<>();
         for (Path input : inputs) {
             if (Files.isDirectory(input)) {
-                walk(input, output, rules, results, items, unreadable);
+                walk(input, output, real, rules, results, items, unreadable);
             } else if (!Files.exists(input)) {
                 throw new InvalidFileException(input, "does not exist");
             } else if (!ImageFiles.isReadable(input)) {
@@ -101,29 +102,31 @@ record BatchFiles(List<Item> items, List<IOException> unreadable) {
     }
 
     private static void walk(
-            Path root, Path output, Rules rules, Set<Path> results, List<Item> items, List<IOException> unreadable)
+            Path root,
+            Path output,
+            @Nullable Path realOutput,
+            Rules rules,
+            Set<Path> results,
+            List<Item> items,
+            List<IOException> unreadable)
             throws IOException {
-        Path excluded = output.toAbsolutePath().normalize();
-        boolean inPlace = excluded.equals(root.toAbsolutePath().normalize());
+        Path start = root.toRealPath(); // a link to a folder is a folder
         List<Path> found = new ArrayList<>();
-        Files.walkFileTree(root, new SimpleFileVisitor<>() {
+        Files.walkFileTree(start, new SimpleFileVisitor<>() {
             @Override
             public FileVisitResult preVisitDirectory(Path folder, BasicFileAttributes attributes) {
-                boolean enter = folder.equals(root) || (rules.recursive() && !isHidden(folder) && !isExcluded(folder));
+                boolean enter =
+                        folder.equals(start) || (rules.recursive() && !isHidden(folder) && !folder.equals(realOutput));
                 return enter ? FileVisitResult.CONTINUE : FileVisitResult.SKIP_SUBTREE;
-            }
-
-            private boolean isExcluded(Path folder) {
-                return !inPlace && folder.toAbsolutePath().normalize().equals(excluded);
             }
 
             @Override
             public FileVisitResult visitFile(Path file, BasicFileAttributes attributes) {
                 if (!isHidden(file)
                         && Files.isRegularFile(file)
-                        && rules.takes(root.relativize(file))
-                        && !results.contains(file.toAbsolutePath().normalize())) {
-                    found.add(root.relativize(file));
+                        && rules.takes(start.relativize(file))
+                        && !results.contains(file)) {
+                    found.add(start.relativize(file));
                 }
                 return FileVisitResult.CONTINUE;
             }

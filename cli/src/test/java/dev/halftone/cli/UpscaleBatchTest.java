@@ -235,6 +235,16 @@ final class UpscaleBatchTest {
     }
 
     @Test
+    void linksLeadToFilesAndToTheFolderItself() throws IOException {
+        Path link = Files.createSymbolicLink(folder.resolve("link"), in);
+        Files.createSymbolicLink(in.resolve("z.png"), in.resolve("a.png"));
+        Files.createSymbolicLink(in.resolve("loop"), in);
+        assertThat(Run.of("upscale", link, "-r", "-o", out, "-m", network).out())
+                .contains("6 images upscaled in ");
+        assertThat(content(out).keySet()).contains("z.png", "sub/f.png");
+    }
+
+    @Test
     void jsonTellsOfEveryImage() throws IOException {
         Files.writeString(in.resolve("bad.png"), "no image");
         Run run = upscale("--json");

@@ -25,8 +25,8 @@ import org.junit.jupiter.api.io.TempDir;
  * at other moments.
  */
 final class UpscaleKillTest {
-    private static final int IMAGES = 24;
-    private static final int KILLS = Integer.getInteger("halftone.kills", 3);
+    private static final int IMAGES = 20;
+    private static final int KILLS = Integer.getInteger("halftone.kills", 2);
     private static final long SEED = Long.getLong("halftone.kill.seed", 20261121);
 
     @TempDir
