@@ -10,25 +10,42 @@ import org.jspecify.annotations.Nullable;
  * {@code [kernel, kernel, inChannels / groups, outChannels]}, output {@code [batch, outHeight(), outWidth(), outChannels]}.
  * Output channel {@code c} belongs to group {@code c / (outChannels / groups)} and reads that group's slice of the input channels.
  *
- * @param padding zeros added on every side; negative crops (the input gradient of a padded 1x1 convolution needs that)
+ * @param padding zeros added on the left and right; negative crops (the input gradient of a padded 1x1 convolution needs that)
+ * @param top zeros added above; fewer than {@code padding} where the input is a band of rows of a larger one
+ * @param bottom zeros added below
  */
 public record ConvGeometry(
-        int batch, int height, int width, int inChannels, int outChannels, int kernel, int padding, int groups) {
+        int batch,
+        int height,
+        int width,
+        int inChannels,
+        int outChannels,
+        int kernel,
+        int padding,
+        int groups,
+        int top,
+        int bottom) {
     /** Checks that the sizes fit together. */
     public ConvGeometry {
         if (groups < 1 || inChannels % groups != 0 || outChannels % groups != 0) {
             throw new IllegalArgumentException(
                     groups + " groups do not divide " + inChannels + " input and " + outChannels + " output channels");
         }
-        if (kernel < 1 || height + 2 * padding < kernel || width + 2 * padding < kernel) {
+        if (kernel < 1 || height + top + bottom < kernel || width + 2 * padding < kernel) {
             throw new IllegalArgumentException("kernel " + kernel + " with padding " + padding
                     + " does not fit an input of " + height + "x" + width);
         }
     }
 
-    /** Returns {@code height + 2 * padding - kernel + 1}. */
+    /** Describes a convolution with the same padding on every side. */
+    public ConvGeometry(
+            int batch, int height, int width, int inChannels, int outChannels, int kernel, int padding, int groups) {
+        this(batch, height, width, inChannels, outChannels, kernel, padding, groups, padding, padding);
+    }
+
+    /** Returns {@code height + top + bottom - kernel + 1}. */
     public int outHeight() {
-        return height + 2 * padding - kernel + 1;
+        return height + top + bottom - kernel + 1;
     }
 
     /** Returns {@code width + 2 * padding - kernel + 1}. */
@@ -86,7 +103,7 @@ public record ConvGeometry(
         Objects.checkFromToIndex(fromRow, toRow, weightRows());
     }
 
-    private void checkSize(String what, Tensor t, long size) {
+    void checkSize(String what, Tensor t, long size) {
         if (t.size() != size) {
             throw new IllegalArgumentException(
                     what + " " + t.shape() + " has " + t.size() + " values, " + this + " needs " + size);

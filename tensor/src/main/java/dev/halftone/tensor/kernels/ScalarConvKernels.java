@@ -39,7 +39,7 @@ final class ScalarConvKernels implements ConvKernels {
         int cinGroup = g.inChannels() / g.groups();
         int coutGroup = g.outChannels() / g.groups();
         for (int ky = 0; ky < g.kernel(); ky++) {
-            int iy = oy - g.padding() + ky;
+            int iy = oy - g.top() + ky;
             for (int kx = 0; kx < g.kernel(); kx++) {
                 int ix = ox - g.padding() + kx;
                 if (iy < 0 || iy >= g.height() || ix < 0 || ix >= g.width()) {
@@ -61,6 +61,24 @@ final class ScalarConvKernels implements ConvKernels {
     }
 
     @Override
+    public void winograd(
+            ConvGeometry g,
+            WinogradWeight weight,
+            Tensor x,
+            boolean relu,
+            Tensor y,
+            float[] scratch,
+            int from,
+            int to) {
+        new ScalarWinograd(g, weight).forward(x, relu, y, from, to);
+    }
+
+    @Override
+    public int winogradScratch(WinogradWeight weight) {
+        return 0;
+    }
+
+    @Override
     public void weightGradient(ConvGeometry g, Tensor x, Tensor dy, Tensor dw, int fromRow, int toRow) {
         g.checkWeightGradient(x, dy, dw, fromRow, toRow);
         int cinGroup = g.inChannels() / g.groups();
@@ -76,7 +94,7 @@ final class ScalarConvKernels implements ConvKernels {
                 Arrays.fill(sum, 0f);
                 for (int row = block; row < g.sumEnd(block); row++) {
                     for (int ox = 0; ox < g.outWidth(); ox++) {
-                        int iy = row % g.outHeight() - g.padding() + ky;
+                        int iy = row % g.outHeight() - g.top() + ky;
                         int ix = ox - g.padding() + kx;
                         if (iy < 0 || iy >= g.height() || ix < 0 || ix >= g.width()) {
                             continue;

@@ -73,7 +73,7 @@ final class PlanarConv {
             if (bias == null) {
                 Arrays.fill(sums, 0f);
             }
-            int top = row % g.outHeight() - g.padding();
+            int top = row % g.outHeight() - g.top();
             for (int ky = Math.max(0, -top); ky < Math.min(g.kernel(), g.height() - top); ky++) {
                 int slot = load(row / g.outHeight() * g.height() + top + ky);
                 for (int kx = 0; kx < g.kernel(); kx++) {

@@ -5,6 +5,7 @@ import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.kernels.ConvGeometry;
 import dev.halftone.tensor.kernels.ConvKernels;
 import dev.halftone.tensor.kernels.ScalarKernels;
+import dev.halftone.tensor.kernels.WinogradWeight;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
@@ -47,10 +48,10 @@ final class VectorConvKernels implements ConvKernels {
         panels.relu = relu;
         int left = Math.clamp(g.padding(), 0, g.outWidth());
         int right = Math.clamp(g.width() - kernel + g.padding() + 1, left, g.outWidth());
-        int bottom = Math.clamp(g.height() - kernel + g.padding() + 1, 0, g.outHeight());
+        int bottom = Math.clamp(g.height() - kernel + g.top() + 1, 0, g.outHeight());
         for (int row = fromRow, end; row < toRow; row = end) {
             int oy = row % g.outHeight();
-            int top = oy - g.padding();
+            int top = oy - g.top();
             int ky = Math.max(0, -top);
             panels.rows = Math.max(0, Math.min(kernel, g.height() - top) - ky);
             // Rows up to "end" use the same kernel rows, so the border columns can be computed several rows at a time.
@@ -76,6 +77,25 @@ final class VectorConvKernels implements ConvKernels {
                 yAt += g.outWidth() * cout;
             }
         }
+    }
+
+    @Override
+    public void winograd(
+            ConvGeometry g,
+            WinogradWeight weight,
+            Tensor x,
+            boolean relu,
+            Tensor y,
+            float[] scratch,
+            int from,
+            int to) {
+        weight.check(g, x, y, from, to);
+        new VectorWinograd(g, weight, x, relu, y, scratch).forward(from, to);
+    }
+
+    @Override
+    public int winogradScratch(WinogradWeight weight) {
+        return VectorWinograd.scratch(weight);
     }
 
     @Override
@@ -163,7 +183,7 @@ final class VectorConvKernels implements ConvKernels {
             for (int r = fromRow, count; r < toRow; r += count) {
                 int tap = r / cin;
                 count = Math.min(cin - r % cin, toRow - r);
-                int dy = tap / g.kernel() - g.padding();
+                int dy = tap / g.kernel() - g.top();
                 int dx = tap % g.kernel() - g.padding();
                 int oy = Math.max(block - n * g.outHeight(), -dy);
                 int ox = Math.max(0, -dx);
