@@ -82,8 +82,9 @@ final class UpscaleCommand implements Callable<Integer> {
     @Option(
             names = {"-t", "--tile"},
             paramLabel = "N",
-            description = "Edge of a tile in input pixels (default: ${DEFAULT-VALUE}); smaller needs less memory.")
-    private int tile = Upscaler.DEFAULT_TILE;
+            description =
+                    "Cut larger images into tiles of this edge in input pixels: less memory, but slower (default: no tiles).")
+    private int tile = Upscaler.NO_TILES;
 
     @Option(
             names = "--memory",

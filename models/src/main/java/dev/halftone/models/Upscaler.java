@@ -2,40 +2,52 @@
 package dev.halftone.models;
 
 import dev.halftone.models.image.BufferedImages;
-import dev.halftone.models.image.ImageHeader;
 import dev.halftone.models.image.ImageRows;
 import dev.halftone.models.image.Target;
 import dev.halftone.nn.Plan;
+import dev.halftone.nn.Planner;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.Tensor;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.util.LinkedHashMap;
-import java.util.Map;
+import java.util.ArrayDeque;
+import java.util.Deque;
 import java.util.concurrent.CancellationException;
 
 /**
- * Upscales images with a network, tile by tile, so that memory depends on the tile and not on the image. The result does not
- * depend on the tile size. Thread-safe: calls run one after the other, each on all threads of its {@link Compute}.
+ * Upscales images with a network, in bands of rows, so that memory grows with the width of an image and not with its height; images
+ * that are too wide for that are cut into tiles. The result does not depend on either. Thread-safe: every image in work has buffers
+ * of its own and uses all threads of the {@link Compute}.
  */
 public final class Upscaler implements AutoCloseable {
-    /** Edge of a tile in low-resolution pixels unless the caller chooses: about 100 MB of buffers for 64 channels. */
-    public static final int DEFAULT_TILE = 192;
+    /** The tile of callers that want none: images are cut only where memory demands it. */
+    public static final int NO_TILES = Integer.MAX_VALUE;
 
-    /** Plans kept for reuse; an image needs one, a folder of equal images one. */
+    /** Buffers of idle plans kept for reuse; an image needs one, a folder of equal images one. */
     private static final int PLANS = 2;
 
-    private final SuperResolutionNetwork network;
-    private final Compute compute;
-    private final int tile;
-    private final Map<Shape, Plan> plans = new LinkedHashMap<>(PLANS, 0.75f, true);
+    /** What the buffers of one image may take, and half of the heap at most; less where that costs no time. */
+    private static final long MOST_MEMORY = 512L << 20;
 
-    private Upscaler(SuperResolutionNetwork network, Compute compute, int tile) {
+    /** The first tile that is tried where memory demands tiles. */
+    private static final int LARGE_TILE = 1024;
+
+    /** Rows of the input that progress is told in. */
+    private static final int PART = 16;
+
+    private final SuperResolutionNetwork network;
+    private final int tile;
+    private final long memory;
+    private final Planner planner;
+    private final Deque<Plan> idle = new ArrayDeque<>();
+
+    private Upscaler(SuperResolutionNetwork network, Compute compute, int tile, long memory) {
         this.network = network;
-        this.compute = compute;
         this.tile = tile;
+        this.memory = memory;
+        this.planner = new Planner(compute, network.module());
     }
 
     /** Opens a bundled model by name ({@code edsr}) or a checkpoint or quantized-model file, on all processors. */
@@ -43,14 +55,31 @@ public final class Upscaler implements AutoCloseable {
         return of(Zoo.open(nameOrFile), Compute.shared());
     }
 
-    /** Returns an upscaler over a network, with the default tile. The network must not change any more. */
+    /** Returns an upscaler over a network. The network must not change any more. */
     public static Upscaler of(SuperResolutionNetwork network, Compute compute) {
-        return of(network, compute, DEFAULT_TILE);
+        return of(network, compute, NO_TILES);
     }
 
-    /** Returns an upscaler over a network. */
+    /**
+     * Returns an upscaler over a network, which must not change any more.
+     *
+     * @param tile edge of the tiles in low-resolution pixels that larger images are cut into: less memory, but every tile computes its
+     *     surroundings again; or {@link #NO_TILES}
+     */
     public static Upscaler of(SuperResolutionNetwork network, Compute compute, int tile) {
-        return new Upscaler(network, compute, tile);
+        return of(
+                network,
+                compute,
+                tile,
+                Math.min(MOST_MEMORY, Runtime.getRuntime().maxMemory() / 2));
+    }
+
+    /** Returns an upscaler that keeps the buffers of an image within {@code memory} bytes, as far as tiles of 4x4 pixels allow. */
+    static Upscaler of(SuperResolutionNetwork network, Compute compute, int tile, long memory) {
+        if (tile < 1) {
+            throw new IllegalArgumentException("tiles of " + tile);
+        }
+        return new Upscaler(network, compute, tile, memory);
     }
 
     /** Returns the upscaling factor. */
@@ -61,11 +90,33 @@ public final class Upscaler implements AutoCloseable {
     /**
      * Upscales {@code [H, W, 3]}, RGB 0..255, to {@code [H scale, W scale, 3]}; the result is not rounded or clamped.
      *
-     * @param progress told after every tile
-     * @throws CancellationException if the thread is interrupted, after the tile in work
+     * @param progress told after every part of the work
+     * @throws CancellationException if the thread is interrupted, after the part in work
      */
-    public synchronized Tensor upscale(Tensor image, Tiler.Progress progress) {
-        return tiler().run(image, this::tile, progress);
+    public Tensor upscale(Tensor image, Tiler.Progress progress) {
+        int height = image.dim(0);
+        int width = image.dim(1);
+        if (image.size() == 0) {
+            throw new IllegalArgumentException("an image of " + height + "x" + width + " has no pixels");
+        }
+        Tensor output = Tensor.zeros(height * scale(), width * scale(), image.dim(2));
+        int[] read = {image.offset()};
+        Plan.Rows source = row -> {
+            System.arraycopy(image.array(), read[0], row, 0, row.length);
+            read[0] += row.length;
+        };
+        PartCount count = new PartCount(progress);
+        try (Run run = start(source, height, width, count::next)) {
+            count.total = run.parts();
+            float[] row = new float[output.dim(1) * output.dim(2)];
+            for (int at = 0; at < output.size(); at += row.length) {
+                run.next(row);
+                System.arraycopy(row, 0, output.array(), at, row.length);
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException("a tensor is no file", e);
+        }
+        return output;
     }
 
     /** Upscales {@code [H, W, 3]}, RGB 0..255, to {@code [H scale, W scale, 3]}; the result is not rounded or clamped. */
@@ -74,19 +125,19 @@ public final class Upscaler implements AutoCloseable {
     }
 
     /**
-     * Upscales an image row by row: reading the result reads {@code input} and computes, one row of tiles at a time.
+     * Upscales an image row by row: reading the result reads {@code input} and computes.
      *
      * @param target what the result is to be
-     * @param progress told after every tile
+     * @param progress told after every part of the work
      * @return the result, which closes {@code input} when it is closed; {@link ImageRows#next} throws {@link CancellationException} if
-     *     the thread is interrupted, after the tile in work
+     *     the thread is interrupted, after the part in work
      */
     public ImageRows upscale(ImageRows input, Target target, Tiler.Progress progress) {
-        TileCount count = new TileCount(progress);
+        PartCount count = new PartCount(progress);
         return target.apply(input, scale(), rows -> {
-            ImageHeader header = rows.header();
-            count.total += tiler().tiles(header.height(), header.width());
-            return new NetworkRows(rows, this, count::next);
+            NetworkRows result = new NetworkRows(rows, this, count::next);
+            count.total += result.parts();
+            return result;
         });
     }
 
@@ -99,8 +150,8 @@ public final class Upscaler implements AutoCloseable {
      * Upscales an image.
      *
      * @param target what the result is to be
-     * @param progress told after every tile
-     * @throws CancellationException if the thread is interrupted, after the tile in work
+     * @param progress told after every part of the work
+     * @throws CancellationException if the thread is interrupted, after the part in work
      */
     public BufferedImage upscale(BufferedImage image, Target target, Tiler.Progress progress) {
         try (ImageRows rows = upscale(BufferedImages.rows(image), target, progress)) {
@@ -110,29 +161,126 @@ public final class Upscaler implements AutoCloseable {
         }
     }
 
-    /** Returns how images are cut up. */
-    Tiler tiler() {
-        return new Tiler(tile, network.receptiveRadius(), network.scale());
+    /** The result of an image in work. Its buffers serve the next image once the last row is read, or it is closed. */
+    final class Run implements Plan.Rows, AutoCloseable {
+        private final Plan plan;
+        private final Plan.Rows rows;
+        private final int parts;
+        private int left;
+        private boolean closed;
+
+        private Run(Plan plan, Plan.Rows rows, int height, int parts) {
+            this.plan = plan;
+            this.rows = rows;
+            this.parts = parts;
+            this.left = height * scale();
+        }
+
+        /** Returns how often progress is told. */
+        int parts() {
+            return parts;
+        }
+
+        @Override
+        public void next(float[] row) throws IOException {
+            if (closed) {
+                throw new IllegalStateException("there are no more rows");
+            }
+            rows.next(row);
+            left--;
+            if (left == 0) {
+                close();
+            }
+        }
+
+        @Override
+        public void close() {
+            if (!closed) {
+                closed = true;
+                giveBack(plan);
+            }
+        }
     }
 
-    /** Upscales one row of tiles, see {@link Tiler#row}. */
-    synchronized void upscale(Tiler tiler, Tensor rows, int first, int end, Tensor output, Runnable afterTile) {
-        tiler.row(rows, first, end, this::tile, output, afterTile);
+    /** Begins to upscale the {@code height} rows {@code [width, 3]} of {@code source}. */
+    Run start(Plan.Rows source, int height, int width, Runnable afterPart) {
+        if (tile >= Math.max(height, width)) {
+            Shape whole = Shape.of(1, height, width, 3);
+            Plan plan = plan(whole);
+            if (plan.bufferBytes() <= memory) {
+                Plan.Rows rows = plan.rows(row -> {
+                    requireNotInterrupted();
+                    source.next(row);
+                });
+                return new Run(plan, new CountedRows(rows, height, afterPart), height, Math.ceilDiv(height, PART));
+            }
+        }
+        Tiler tiler = tiler(height, width);
+        Plan plan = plan(tiler.window(height, width, 3));
+        Plan.Rows rows = new TiledRows(
+                source,
+                tiler,
+                height,
+                width,
+                3,
+                window -> {
+                    requireNotInterrupted();
+                    return plan.run(window);
+                },
+                afterPart);
+        return new Run(plan, rows, height, tiler.tiles(height, width));
     }
 
-    private Tensor tile(Tensor window) {
+    private static void requireNotInterrupted() {
         if (Thread.currentThread().isInterrupted()) {
             throw new CancellationException("upscaling was interrupted");
         }
-        return plan(window.shape()).run(window);
     }
 
-    private static final class TileCount {
+    /** Returns how an image is cut up: as asked for, or as large as memory allows. */
+    private Tiler tiler(int height, int width) {
+        int margin = planner.margin(Shape.of(1, height, width, 3));
+        int halo = margin < 0 ? network.receptiveRadius() : margin;
+        int edge = Math.min(tile, LARGE_TILE);
+        while (tile == NO_TILES && edge > 4) {
+            Tiler tiler = new Tiler(edge, halo, network.scale());
+            if (planner.plan(tiler.window(height, width, 3), 0).bufferBytes() <= memory) {
+                break;
+            }
+            edge /= 2;
+        }
+        return new Tiler(edge, halo, network.scale());
+    }
+
+    /** Returns the rows of a result, which tell of every {@link #PART} rows of the input. */
+    private final class CountedRows implements Plan.Rows {
+        private final Plan.Rows rows;
+        private final int height;
+        private final Runnable afterPart;
+        private int given;
+
+        CountedRows(Plan.Rows rows, int height, Runnable afterPart) {
+            this.rows = rows;
+            this.height = height * scale();
+            this.afterPart = afterPart;
+        }
+
+        @Override
+        public void next(float[] row) throws IOException {
+            rows.next(row);
+            given++;
+            if (given % (PART * scale()) == 0 || given == height) {
+                afterPart.run();
+            }
+        }
+    }
+
+    private static final class PartCount {
         private final Tiler.Progress progress;
         private int done;
         private int total;
 
-        TileCount(Tiler.Progress progress) {
+        PartCount(Tiler.Progress progress) {
             this.progress = progress;
         }
 
@@ -143,20 +291,31 @@ public final class Upscaler implements AutoCloseable {
     }
 
     private Plan plan(Shape window) {
-        Plan plan = plans.get(window);
-        if (plan == null) {
-            if (plans.size() == PLANS) {
-                plans.remove(plans.keySet().iterator().next());
+        synchronized (idle) {
+            for (Plan plan : idle) {
+                if (plan.inputShape().equals(window)) {
+                    idle.remove(plan);
+                    return plan;
+                }
             }
-            plan = Plan.compile(compute, network.module(), window);
-            plans.put(window, plan);
         }
-        return plan;
+        return planner.plan(window, Math.min(memory, Plan.DEFAULT_MEMORY));
+    }
+
+    private void giveBack(Plan plan) {
+        synchronized (idle) {
+            if (idle.size() == PLANS) {
+                idle.removeFirst();
+            }
+            idle.addLast(plan);
+        }
     }
 
     /** Releases the buffers. */
     @Override
-    public synchronized void close() {
-        plans.clear();
+    public void close() {
+        synchronized (idle) {
+            idle.clear();
+        }
     }
 }

@@ -3,6 +3,7 @@ package dev.halftone.nn;
 
 import dev.halftone.nn.op.AddOp;
 import dev.halftone.nn.op.Op;
+import dev.halftone.nn.op.Reach;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.Tensor;
@@ -37,7 +38,32 @@ public final class Graph {
      *
      * @param inputs the operands, each made earlier than {@code output}
      */
-    record Node(Op op, List<Value> inputs, Value output) {}
+    record Node(Op op, List<Value> inputs, Value output) {
+        /**
+         * Returns how rows of the output depend on rows of the operands, or null if one of these values is no feature map of one image.
+         */
+        @Nullable
+        Reach reach() {
+            Reach reach = op.reach(inputs.stream().map(Value::shape).toArray(Shape[]::new));
+            if (reach == null || inputs.getFirst().tensorOrNull() != null || !isMap(output)) {
+                return null;
+            }
+            for (Value v : inputs) {
+                boolean computed = v.tensorOrNull() == null;
+                if (computed
+                        && !(isMap(v)
+                                && v.shape().dim(1) * reach.factor()
+                                        == output.shape().dim(1))) {
+                    return null;
+                }
+            }
+            return reach;
+        }
+
+        private static boolean isMap(Value v) {
+            return v.shape().rank() == 4 && v.shape().dim(0) == 1;
+        }
+    }
 
     private final Compute compute;
     private final Mode mode;
@@ -190,6 +216,18 @@ public final class Graph {
             }
         }
         return Optional.empty();
+    }
+
+    /** Returns how often each value is read; the network's output is read once more, by the caller. */
+    static IdentityHashMap<Value, Integer> readers(List<Node> nodes, Value out) {
+        IdentityHashMap<Value, Integer> readers = new IdentityHashMap<>();
+        readers.put(out, 1);
+        for (Node node : nodes) {
+            for (Value v : node.inputs()) {
+                readers.merge(v, 1, Integer::sum);
+            }
+        }
+        return readers;
     }
 
     /** Returns the record, in the order of execution. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.tensor;
 
+import java.util.concurrent.ConcurrentLinkedDeque;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -27,6 +28,7 @@ public final class Compute implements AutoCloseable {
 
     private final int threads;
     private final ExecutorService workers;
+    private final ConcurrentLinkedDeque<float[]> scratch = new ConcurrentLinkedDeque<>();
 
     private Compute(int threads) {
         this.threads = threads;
@@ -103,6 +105,20 @@ public final class Compute implements AutoCloseable {
     /** Runs {@code task} over {@code [0, n)} in about four ranges per thread. */
     public void forEachRange(int n, RangeTask task) {
         forEachRange(n, Math.ceilDiv(n, 4 * threads), task);
+    }
+
+    /**
+     * Returns memory for intermediate results of the calling thread, of at least this size and with any contents. What is given back
+     * is lent again, so that no more arrays live than threads work at once; the largest size asked for wins.
+     */
+    public float[] borrow(int size) {
+        float[] array = scratch.poll();
+        return array != null && array.length >= size ? array : new float[size];
+    }
+
+    /** Takes back an array that {@link #borrow} has returned. After a failure it need not be given back. */
+    public void giveBack(float[] array) {
+        scratch.push(array);
     }
 
     private static void awaitUninterruptibly(CountDownLatch latch) {

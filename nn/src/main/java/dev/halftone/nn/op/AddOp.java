@@ -31,6 +31,11 @@ public record AddOp(float scale) implements Op {
     }
 
     @Override
+    public Reach reach(Shape... inputs) {
+        return Reach.ROW;
+    }
+
+    @Override
     public void forward(Compute compute, Tensor[] inputs, Tensor output) {
         PointwiseKernels kernels = KernelProvider.kernels().pointwise();
         if (isRepeated(inputs)) {

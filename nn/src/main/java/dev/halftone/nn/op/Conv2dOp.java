@@ -52,8 +52,21 @@ public record Conv2dOp(int padding, int groups, boolean relu, boolean residual, 
     }
 
     @Override
+    public @Nullable Reach reach(Shape... inputs) {
+        return inputs[1].dim(0) == 2 * padding + 1 ? Reach.of(padding) : null;
+    }
+
+    @Override
     public void forward(Compute compute, Tensor[] inputs, Tensor output) {
-        ConvGeometry g = geometry(inputs[0].shape(), inputs[1].shape());
+        forward(compute, inputs, output, padding, padding);
+    }
+
+    @Override
+    public void forward(Compute compute, Tensor[] inputs, Tensor output, int top, int bottom) {
+        Shape x = inputs[0].shape();
+        Shape w = inputs[1].shape();
+        ConvGeometry g = new ConvGeometry(
+                x.dim(0), x.dim(1), x.dim(2), x.dim(3), w.dim(3), w.dim(0), padding, groups, top, bottom);
         Tensor bias = hasBias(inputs.length) ? inputs[2] : null;
         ConvKernels kernels = KernelProvider.kernels().conv();
         if (!residual) {

@@ -55,6 +55,11 @@ public record FakeQuantizeOp(int bits) implements Op {
     }
 
     @Override
+    public Reach reach(Shape... inputs) {
+        return Reach.ROW;
+    }
+
+    @Override
     public void forward(Compute compute, Tensor[] inputs, Tensor output) {
         UniformGrid[] grids = grids(inputs);
         float[] x = inputs[0].array();

@@ -19,6 +19,11 @@ public record GeluOp() implements Op {
     }
 
     @Override
+    public Reach reach(Shape... inputs) {
+        return Reach.ROW;
+    }
+
+    @Override
     public void forward(Compute compute, Tensor[] inputs, Tensor output) {
         float[] x = inputs[0].array();
         float[] y = output.array();

@@ -21,6 +21,11 @@ public record LeakyReluOp(float slope) implements Op {
     }
 
     @Override
+    public Reach reach(Shape... inputs) {
+        return Reach.ROW;
+    }
+
+    @Override
     public void forward(Compute compute, Tensor[] inputs, Tensor output) {
         PointwiseKernels kernels = KernelProvider.kernels().pointwise();
         Ranges.forEach(compute, output.size(), (from, to) -> kernels.leakyRelu(inputs[0], slope, output, from, to));

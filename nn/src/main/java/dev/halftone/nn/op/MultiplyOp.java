@@ -24,6 +24,11 @@ public record MultiplyOp() implements Op {
     }
 
     @Override
+    public Reach reach(Shape... inputs) {
+        return Reach.ROW;
+    }
+
+    @Override
     public void forward(Compute compute, Tensor[] inputs, Tensor output) {
         multiply(compute, inputs[0], inputs[1], output);
     }

@@ -19,6 +19,11 @@ public record NearestUpsampleOp(int factor) implements Op {
     }
 
     @Override
+    public Reach reach(Shape... inputs) {
+        return new Reach(0, factor, factor);
+    }
+
+    @Override
     public void forward(Compute compute, Tensor[] inputs, Tensor output) {
         map(inputs[0].shape()).gather(compute, inputs[0], output);
     }

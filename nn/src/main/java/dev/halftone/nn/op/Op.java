@@ -40,6 +40,7 @@ public sealed interface Op
                 SoftmaxOp,
                 WindowPartitionOp,
                 WindowReverseOp,
+                WinogradConv2dOp,
                 ZeroPadOp {
     /**
      * Returns the shape of the output.
@@ -64,7 +65,7 @@ public sealed interface Op
 
     /**
      * Returns one op that computes {@code next} with this op's output as its operand number {@code operand}, or null where no kernel
-     * does both. Its operands are those of this op, then the others of {@code next}. The operands of {@code next} all have one shape.
+     * does both. Its operands are those of this op, then the others of {@code next}, which all have the shape of this op's output.
      * Used by plans.
      */
     default @Nullable Op fuse(Op next, int operand) {
@@ -74,5 +75,20 @@ public sealed interface Op
     /** Returns whether the output may overwrite the first operand, of which element {@code i} of the output needs element {@code i} only. */
     default boolean elementwise() {
         return false;
+    }
+
+    /** Returns how rows of the output depend on rows of the operands, or null if this op is only computed as a whole. */
+    default @Nullable Reach reach(Shape... inputs) {
+        return null;
+    }
+
+    /**
+     * Computes a band of rows, see {@link Reach}: the operands begin and end with the rows that those of {@code output} need.
+     *
+     * @param top how many rows above those of the first operand the op would read and the feature map does not have
+     * @param bottom how many rows below
+     */
+    default void forward(Compute compute, Tensor[] inputs, Tensor output, int top, int bottom) {
+        forward(compute, inputs, output);
     }
 }

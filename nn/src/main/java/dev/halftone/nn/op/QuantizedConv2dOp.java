@@ -33,6 +33,11 @@ public record QuantizedConv2dOp(
     }
 
     @Override
+    public Reach reach(Shape... inputs) {
+        return Reach.of(conv.kernel() / 2);
+    }
+
+    @Override
     public void forward(Compute compute, Tensor[] inputs, Tensor output) {
         Tensor x = inputs[0];
         ActivationCodes codes = conv.allocate(x.dim(0), x.dim(1), x.dim(2));

@@ -21,6 +21,11 @@ public record ScaleOp(float factor) implements Op {
     }
 
     @Override
+    public Reach reach(Shape... inputs) {
+        return Reach.ROW;
+    }
+
+    @Override
     public void forward(Compute compute, Tensor[] inputs, Tensor output) {
         scale(compute, inputs[0], factor, output);
     }

@@ -16,6 +16,15 @@ public interface ActivationCodes {
     /** Returns the memory that the codes take, in bytes. */
     long bytes();
 
+    /**
+     * Returns rows {@code [from, to)} of a map with one image as a map of their own, over the same memory. Convolutions of the part
+     * see the rows around it; only where the part ends with the map do they see a border.
+     */
+    ActivationCodes rows(int from, int to);
+
+    /** Copies {@code count} rows, from row {@code from} on, to those from {@code toRow} on of a map of the same layout and width. */
+    void copyRows(int from, ActivationCodes to, int toRow, int count);
+
     /** Returns a copy of the codes as one unsigned byte each, in the order of {@link #shape()}. */
     byte[] toArray();
 

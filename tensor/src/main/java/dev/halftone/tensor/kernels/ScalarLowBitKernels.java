@@ -15,10 +15,40 @@ final class ScalarLowBitKernels implements LowBitKernels {
     private static final class Codes implements ActivationCodes {
         private final Shape shape;
         private final byte[] values;
+        /** The row that this map begins with, of the {@code height} rows of an image that are in memory. */
+        private final int first;
+
+        private final int height;
 
         Codes(Shape shape) {
+            this(shape, new byte[shape.size()], 0, shape.dim(1));
+        }
+
+        private Codes(Shape shape, byte[] values, int first, int height) {
             this.shape = shape;
-            this.values = new byte[shape.size()];
+            this.values = values;
+            this.first = first;
+            this.height = height;
+        }
+
+        /** Returns where row {@code row} of {@code batch * height} begins. */
+        int at(int row) {
+            return (first + row) * shape.dim(2) * shape.dim(3);
+        }
+
+        @Override
+        public ActivationCodes rows(int from, int to) {
+            if (shape.dim(0) != 1) {
+                throw new IllegalArgumentException("rows of a map of " + shape + ", which has more than one image");
+            }
+            checkRows(from, to);
+            return new Codes(shape.with(1, to - from), values, first + from, height);
+        }
+
+        @Override
+        public void copyRows(int from, ActivationCodes to, int toRow, int count) {
+            Codes target = (Codes) to;
+            System.arraycopy(values, at(from), target.values, target.at(toRow), count * shape.dim(2) * shape.dim(3));
         }
 
         @Override
@@ -33,7 +63,7 @@ final class ScalarLowBitKernels implements LowBitKernels {
 
         @Override
         public byte[] toArray() {
-            return values.clone();
+            return Arrays.copyOfRange(values, at(0), at(shape.dim(0) * shape.dim(1)));
         }
     }
 
@@ -64,25 +94,31 @@ final class ScalarLowBitKernels implements LowBitKernels {
             return codes instanceof Codes own && own.shape.dim(3) == inChannels;
         }
 
-        private byte[] values(ActivationCodes codes) {
+        @Override
+        public int kernel() {
+            return 2 * padding + 1;
+        }
+
+        private Codes own(ActivationCodes codes) {
             if (codes instanceof Codes own && accepts(own)) {
-                return own.values;
+                return own;
             }
             throw new IllegalArgumentException("codes of " + codes.shape() + " that this convolution did not allocate");
         }
 
         @Override
         public void quantizeRow(float[] x, int at, ActivationCodes codes, int row) {
-            byte[] values = values(codes);
+            Codes own = own(codes);
+            int to = own.at(row);
             int count = codes.shape().dim(2) * inChannels;
             for (int i = 0; i < count; i++) {
-                values[row * count + i] = (byte) grid.code(x[at + i]);
+                own.values[to + i] = (byte) grid.code(x[at + i]);
             }
         }
 
         @Override
         public void forward(ActivationCodes codes, ConvOutput output, int fromRow, int toRow) {
-            byte[] values = values(codes);
+            Codes own = own(codes);
             Shape in = codes.shape();
             output.check(in.with(3, outChannels));
             codes.checkRows(fromRow, toRow);
@@ -92,8 +128,8 @@ final class ScalarLowBitKernels implements LowBitKernels {
             for (int row = fromRow; row < toRow; row++) {
                 for (int column = 0; column < width; column++) {
                     Arrays.fill(sums, 0);
-                    int codeSum = pixel(values, in, row, column, sums);
-                    int border = affine.border(row % in.dim(1), column, in.dim(1), width);
+                    int codeSum = pixel(own, row, column, sums);
+                    int border = affine.border(own.first + row % in.dim(1), column, own.height, width);
                     for (int c = 0; c < outChannels; c++) {
                         float v = affine.apply(border, c, sums[c], codeSum);
                         line[column * outChannels + c] = output.relu() ? Math.max(v, 0) : v;
@@ -114,21 +150,21 @@ final class ScalarLowBitKernels implements LowBitKernels {
         }
 
         /** Adds the code products of one output pixel to {@code sums} and returns the sum of its activation codes. */
-        private int pixel(byte[] codes, Shape in, int row, int column, int[] sums) {
-            int height = in.dim(1);
-            int width = in.dim(2);
+        private int pixel(Codes codes, int row, int column, int[] sums) {
+            int width = codes.shape.dim(2);
             int kernel = 2 * padding + 1;
-            int firstRow = row / height * height;
+            int inMemory = codes.first + row;
+            int firstRow = inMemory / codes.height * codes.height;
             int codeSum = 0;
             for (int ky = 0; ky < kernel; ky++) {
-                int iy = row + ky - padding;
+                int iy = inMemory + ky - padding;
                 for (int kx = 0; kx < kernel; kx++) {
                     int ix = column + kx - padding;
-                    if (iy < firstRow || iy >= firstRow + height || ix < 0 || ix >= width) {
+                    if (iy < firstRow || iy >= firstRow + codes.height || ix < 0 || ix >= width) {
                         continue;
                     }
                     for (int ci = 0; ci < inChannels; ci++) {
-                        int q = codes[(iy * width + ix) * inChannels + ci] & 0xFF;
+                        int q = codes.values[(iy * width + ix) * inChannels + ci] & 0xFF;
                         int w = ((ky * kernel + kx) * inChannels + ci) * outChannels;
                         codeSum += q;
                         for (int c = 0; c < outChannels; c++) {

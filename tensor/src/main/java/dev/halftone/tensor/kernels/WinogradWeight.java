@@ -107,10 +107,12 @@ public final class WinogradWeight {
         float[] biases = new float[out];
         double[] taps = new double[9];
         for (int c = 0; c < out; c++) {
-            int from = c % each * pixels + c / each;
-            biases[c] = bias == null ? 0 : bias.array()[bias.offset() + from];
-            for (int ci = 0; ci < in; ci++) {
+            biases[c] = bias == null ? 0 : bias.array()[bias.offset() + c % each * pixels + c / each];
+        }
+        for (int ci = 0; ci < in; ci++) {
+            for (int c = 0; c < out; c++) {
                 for (int tap = 0; tap < 9; tap++) {
+                    int from = c % each * pixels + c / each;
                     taps[tap] = weight.array()[weight.offset() + (tap * in + ci) * out + from];
                 }
                 for (int f = 0; f < INPUT * INPUT; f++) {

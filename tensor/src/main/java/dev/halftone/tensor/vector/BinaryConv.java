@@ -70,6 +70,29 @@ final class BinaryConv implements PackedConv {
             bits = new int[Math.multiplyExact(Math.multiplyExact(map.paddedRows(), map.paddedWidth), words)];
         }
 
+        private Codes(CodeMap map, Codes of) {
+            this.map = map;
+            this.words = of.words;
+            this.bits = of.bits;
+        }
+
+        @Override
+        public ActivationCodes rows(int from, int to) {
+            return new Codes(map.rows(from, to), this);
+        }
+
+        @Override
+        public void copyRows(int from, ActivationCodes to, int toRow, int count) {
+            Codes target = (Codes) to;
+            System.arraycopy(
+                    bits,
+                    at(map.firstTapRow(from) + map.padding, 0),
+                    target.bits,
+                    target.at(target.map.firstTapRow(toRow) + map.padding, 0),
+                    count * map.paddedWidth * words);
+            map.copyRows(from, target.map, toRow, count);
+        }
+
         int at(int paddedRow, int paddedColumn) {
             return (paddedRow * map.paddedWidth + paddedColumn) * words;
         }
@@ -95,6 +118,11 @@ final class BinaryConv implements PackedConv {
             }
             return codes;
         }
+    }
+
+    @Override
+    public int kernel() {
+        return kernel;
     }
 
     @Override

@@ -3,6 +3,9 @@ package dev.halftone.tensor.vector;
 
 import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.UniformGrid;
+import dev.halftone.tensor.kernels.ActivationCodes;
+import dev.halftone.tensor.kernels.ConvAffine;
+import java.util.Objects;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.VectorOperators;
@@ -23,7 +26,11 @@ final class CodeMap {
     /** Pixels of a row, border included. */
     final int paddedWidth;
 
-    final int paddedHeight;
+    private final int paddedHeight;
+    /** The row that this map begins with, of the rows of the image that is in memory, which are {@code height}. */
+    private final int first;
+
+    private final int height;
     /** {@code [batch, paddedHeight, paddedWidth]}; zero in the border. */
     private final int[] pixelSums;
 
@@ -32,8 +39,39 @@ final class CodeMap {
         this.shape = shape;
         this.padding = padding;
         paddedWidth = columns + 2 * padding;
-        paddedHeight = shape.dim(1) + 2 * padding;
+        first = 0;
+        height = shape.dim(1);
+        paddedHeight = height + 2 * padding;
         pixelSums = new int[Math.multiplyExact(shape.dim(0) * paddedHeight, paddedWidth)];
+    }
+
+    private CodeMap(CodeMap of, int from, int to) {
+        if (of.shape.dim(0) != 1) {
+            throw new IllegalArgumentException("rows of a map of " + of.shape + ", which has more than one image");
+        }
+        Objects.checkFromToIndex(from, to, of.shape.dim(1));
+        shape = of.shape.with(1, to - from);
+        padding = of.padding;
+        paddedWidth = of.paddedWidth;
+        paddedHeight = of.paddedHeight;
+        first = of.first + from;
+        height = of.height;
+        pixelSums = of.pixelSums;
+    }
+
+    /** Returns the map of rows {@code [from, to)}, see {@link ActivationCodes#rows}. */
+    CodeMap rows(int from, int to) {
+        return new CodeMap(this, from, to);
+    }
+
+    /** Copies the code sums of rows, see {@link ActivationCodes#copyRows}. */
+    void copyRows(int from, CodeMap to, int toRow, int count) {
+        System.arraycopy(
+                pixelSums,
+                (firstTapRow(from) + padding) * paddedWidth,
+                to.pixelSums,
+                (to.firstTapRow(toRow) + padding) * paddedWidth,
+                count * paddedWidth);
     }
 
     /** Returns the memory of the code sums, in bytes. */
@@ -56,7 +94,12 @@ final class CodeMap {
 
     /** Returns the padded row of the first taps of row {@code row} of {@code batch * height}; the row itself is {@code padding} below. */
     int firstTapRow(int row) {
-        return row / shape.dim(1) * paddedHeight + row % shape.dim(1);
+        return row / shape.dim(1) * paddedHeight + first + row % shape.dim(1);
+    }
+
+    /** Returns the border case of an output of row {@code row} of {@code batch * height}. */
+    int border(ConvAffine affine, int row, int x) {
+        return affine.border(first + row % shape.dim(1), x, height, width());
     }
 
     /** Sets the code sum of a pixel of row {@code row} of {@code batch * height}. */

@@ -71,11 +71,10 @@ final class ConvEnd {
     /** Fills in a row. */
     void begin(CodeMap map, int row, Row to) {
         map.codeSums(row, to.codeSums);
-        int height = map.shape.dim(1);
         int width = map.width();
         for (int x = 0; x < width; x++) {
             if (x <= map.padding || x >= width - map.padding) {
-                to.borderAt[x] = affine.border(row % height, x, height, width) * stride;
+                to.borderAt[x] = map.border(affine, row, x) * stride;
             } else {
                 to.borderAt[x] = to.borderAt[x - 1];
             }

@@ -73,6 +73,29 @@ final class FloatCodeConv implements PackedConv {
                     [Math.multiplyExact(Math.multiplyExact(map.paddedRows(), map.paddedWidth), map.channels())];
         }
 
+        private Codes(CodeMap map, Codes of) {
+            this.map = map;
+            this.centre = of.centre;
+            this.values = of.values;
+        }
+
+        @Override
+        public ActivationCodes rows(int from, int to) {
+            return new Codes(map.rows(from, to), this);
+        }
+
+        @Override
+        public void copyRows(int from, ActivationCodes to, int toRow, int count) {
+            Codes target = (Codes) to;
+            System.arraycopy(
+                    values,
+                    at(map.firstTapRow(from) + map.padding, 0),
+                    target.values,
+                    target.at(target.map.firstTapRow(toRow) + map.padding, 0),
+                    count * map.paddedWidth * map.channels());
+            map.copyRows(from, target.map, toRow, count);
+        }
+
         int at(int paddedRow, int paddedColumn) {
             return (paddedRow * map.paddedWidth + paddedColumn) * map.channels();
         }
@@ -97,6 +120,11 @@ final class FloatCodeConv implements PackedConv {
             }
             return codes;
         }
+    }
+
+    @Override
+    public int kernel() {
+        return kernel;
     }
 
     @Override

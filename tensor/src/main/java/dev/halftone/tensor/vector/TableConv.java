@@ -101,6 +101,30 @@ final class TableConv implements PackedConv {
             Arrays.fill(numbers, (byte) table.outside());
         }
 
+        private Codes(CodeMap map, Codes of) {
+            this.map = map;
+            this.groups = of.groups;
+            this.table = of.table;
+            this.numbers = of.numbers;
+        }
+
+        @Override
+        public ActivationCodes rows(int from, int to) {
+            return new Codes(map.rows(from, to), this);
+        }
+
+        @Override
+        public void copyRows(int from, ActivationCodes to, int toRow, int count) {
+            Codes target = (Codes) to;
+            System.arraycopy(
+                    numbers,
+                    at(map.firstTapRow(from) + map.padding, 0),
+                    target.numbers,
+                    target.at(target.map.firstTapRow(toRow) + map.padding, 0),
+                    count * groups * map.paddedWidth);
+            map.copyRows(from, target.map, toRow, count);
+        }
+
         /** Returns the index of the first group of a pixel. */
         int at(int paddedRow, int paddedColumn) {
             return paddedRow * groups * map.paddedWidth + paddedColumn;
@@ -130,6 +154,11 @@ final class TableConv implements PackedConv {
             }
             return codes;
         }
+    }
+
+    @Override
+    public int kernel() {
+        return kernel;
     }
 
     @Override
