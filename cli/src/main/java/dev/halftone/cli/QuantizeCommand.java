@@ -14,15 +14,14 @@ import dev.halftone.quant.Recipe;
 import dev.halftone.quant.Recipes;
 import dev.halftone.quant.Scope;
 import dev.halftone.tensor.Compute;
-import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.io.InvalidFileException;
 import dev.halftone.tensor.io.WeightFile;
 import java.io.IOException;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
@@ -35,11 +34,10 @@ import picocli.CommandLine.Parameters;
 /** Quantizes a network, measures it beside bicubic interpolation and its fp32 self, and saves it. */
 @Command(name = "quantize", description = "Quantize a model to few bits, measure it and save it.")
 final class QuantizeCommand implements Callable<Integer> {
-    /** Calibration data: 8 batches of 8 patches of 48 x 48 low-resolution pixels. */
-    private static final int BATCHES = 8;
-
+    /** Calibration data: batches of 8 patches of 32 x 32 low-resolution pixels. */
     private static final int BATCH = 8;
-    private static final int PATCH = 48;
+
+    private static final int PATCH = 32;
 
     private final Console console;
 
@@ -58,6 +56,12 @@ final class QuantizeCommand implements Callable<Integer> {
             paramLabel = "ID",
             description = "The algorithm (see: recipes; default: ${DEFAULT-VALUE}).")
     private String recipe = Recipes.all().getFirst().id();
+
+    @Option(
+            names = "--steps",
+            paramLabel = "N",
+            description = "Training steps, where the recipe trains (default: the recipe's).")
+    private @Nullable Long steps;
 
     @Option(
             names = "--scope",
@@ -97,6 +101,15 @@ final class QuantizeCommand implements Callable<Integer> {
     public Integer call() throws IOException {
         Recipe algorithm = Recipes.byId(recipe)
                 .orElseThrow(() -> new UsageException("there is no recipe '" + recipe + "'; `recipes` lists them"));
+        if (steps != null) {
+            if (steps < 1 || !algorithm.trains()) {
+                throw new UsageException(
+                        algorithm.trains()
+                                ? "--steps must be at least 1, not " + steps
+                                : "--steps: the recipe '" + recipe + "' does not train");
+            }
+            algorithm = algorithm.withSteps(steps);
+        }
         Scope layers = Scope.parse(scope)
                 .orElseThrow(() -> new UsageException("--scope must be "
                         + Arrays.stream(Scope.values()).map(Scope::id).collect(Collectors.joining(", "))
@@ -112,12 +125,20 @@ final class QuantizeCommand implements Callable<Integer> {
                 output == null ? Path.of(model.stem() + "-x" + scale + "-" + bits + ".safetensors") : output);
         try (Compute compute = console.compute()) {
             List<Pair> pairs = Evaluation.pairs(compute, Images.forEvaluation(images), scale);
-            List<Tensor> patches = calibrationPatches(compute, scale);
+            PatchSampler sampler = calibration(compute, scale);
 
             long start = System.nanoTime();
             Quantization run = new Quantization(
-                    compute, low.module(), new Quantization.Options(bits.weight(), bits.activation(), layers), patches);
-            algorithm.apply(run);
+                    compute,
+                    low.module(),
+                    new Quantization.Options(bits.weight(), bits.activation(), layers),
+                    i -> sampler.at(i).input());
+            try (Progress progress = console.progress("distill")) {
+                run.distillFrom(
+                        full.module(),
+                        (step, of, loss) -> progress.update(step, of, String.format(Locale.ROOT, "loss %.3f", loss)));
+                algorithm.apply(run);
+            }
             List<LayerReport> reports = run.pack();
             double seconds = (System.nanoTime() - start) * 1e-9;
 
@@ -137,7 +158,7 @@ final class QuantizeCommand implements Callable<Integer> {
         return ExitCode.OK;
     }
 
-    private List<Tensor> calibrationPatches(Compute compute, int scale) throws IOException {
+    private PatchSampler calibration(Compute compute, int scale) throws IOException {
         List<ImageSource> sources = Images.forCalibration(calibration);
         PatchSampler sampler =
                 PatchSampler.open(compute, sources, new PatchSampler.Options(scale, PATCH, BATCH, 0, seed));
@@ -146,11 +167,7 @@ final class QuantizeCommand implements Callable<Integer> {
                     calibration == null ? Path.of("calibration") : calibration,
                     "has no image of at least " + PATCH * scale + " x " + PATCH * scale + " pixels");
         }
-        List<Tensor> patches = new ArrayList<>();
-        for (int i = 0; i < BATCHES; i++) {
-            patches.add(sampler.at(i).input());
-        }
-        return patches;
+        return sampler;
     }
 
     private Map<String, String> metadata(SuperResolutionNetwork network, WeightFile source) {

@@ -58,7 +58,7 @@ final class QuantizeCommandTest {
                 .containsEntry("model", "edsr")
                 .containsEntry("scale", 2)
                 .containsEntry("bits", Map.of("weight", 2, "activation", 3))
-                .containsEntry("recipe", "dobi")
+                .containsEntry("recipe", "dobi-distill")
                 .containsEntry("scope", "body+upsampler")
                 .containsEntry("output", output.toString());
         for (String key : List.of("psnr", "ssim")) {
@@ -116,6 +116,8 @@ final class QuantizeCommandTest {
         }
         quantize("2bit", output, "--recipe", "magic").assertFailed(ExitCode.USAGE, "magic", "recipes");
         quantize("2bit", output, "--scope", "tail").assertFailed(ExitCode.USAGE, "tail", "body+upsampler");
+        quantize("2bit", output, "--steps", 0).assertFailed(ExitCode.USAGE, "--steps");
+        quantize("2bit", output, "--steps", 5, "--recipe", "mse").assertFailed(ExitCode.USAGE, "--steps", "mse");
         quantize("2bit", folder).assertFailed(ExitCode.USAGE, folder.toString());
         quantize("2bit", folder.resolve("none/out.safetensors")).assertFailed(ExitCode.USAGE, "none");
         assertThat(Samples.names(folder)).containsExactly("images", "tiny.safetensors");
@@ -129,8 +131,8 @@ final class QuantizeCommandTest {
         quantize("2bit", output, "--images", folder.resolve("none")).assertFailed(ExitCode.BAD_INPUT, "none");
         Path small = Files.createDirectory(folder.resolve("small"));
         quantize("2bit", output, "--calibration", small).assertFailed(ExitCode.BAD_INPUT, "small");
-        ImageFiles.write(small.resolve("s.png"), ProceduralImages.image(1, 64, 64));
-        quantize("2bit", output, "--calibration", small).assertFailed(ExitCode.BAD_INPUT, "small", "96 x 96");
+        ImageFiles.write(small.resolve("s.png"), ProceduralImages.image(1, 60, 60));
+        quantize("2bit", output, "--calibration", small).assertFailed(ExitCode.BAD_INPUT, "small", "64 x 64");
         Files.writeString(small.resolve("t.png"), "not an image");
         quantize("2bit", output, "--images", small).assertFailed(ExitCode.BAD_INPUT, "t.png");
         assertThat(Samples.names(folder))

@@ -44,14 +44,21 @@ public final class FakeQuantizedConv2d extends Module {
                 .conv2d(w, bias == null ? null : bias.in(x), conv.padding(), 1);
     }
 
+    /** Returns the quantizer of the weight with its present bounds. */
+    public UniformQuantizer weight() {
+        return UniformQuantizer.of(weightBits, weightLower.value(), weightUpper.value());
+    }
+
+    /** Returns the grid of the input with its present bounds. */
+    public UniformGrid activation() {
+        return new UniformGrid(
+                activationBits,
+                activationLower.value().item(),
+                activationUpper.value().item());
+    }
+
     /** Returns the packed layer with the present weights and bounds. */
     public QuantizedConv2d pack() {
-        return QuantizedConv2d.of(
-                conv,
-                UniformQuantizer.of(weightBits, weightLower.value(), weightUpper.value()),
-                new UniformGrid(
-                        activationBits,
-                        activationLower.value().item(),
-                        activationUpper.value().item()));
+        return QuantizedConv2d.of(conv, weight(), activation());
     }
 }

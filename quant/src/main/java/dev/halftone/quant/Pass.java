@@ -6,6 +6,11 @@ public interface Pass {
     /** Returns the name that users see, for example {@code calibrate-weights(dobi, per-channel)}. */
     String id();
 
+    /** Returns this pass with another number of training steps; itself where it does not train. */
+    default Pass withSteps(long steps) {
+        return this;
+    }
+
     /** Does the step. */
     void apply(Quantization run);
 }

@@ -15,6 +15,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.LongFunction;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -98,10 +99,23 @@ public final class Quantization {
         }
     }
 
+    /** Told how training goes. */
+    @FunctionalInterface
+    public interface Progress {
+        /** {@code step} of {@code steps} are done; the last one began with {@code loss}. */
+        void update(long step, long steps, float loss);
+    }
+
+    /** Batches that the fp32 network is run on to see its activations. */
+    private static final int OBSERVED = 8;
+
     private final Compute compute;
     private final Module network;
     private final Options options;
-    private final List<Tensor> calibration;
+    private final LongFunction<Tensor> calibration;
+    private final long observed;
+    private @Nullable Module teacher;
+    private Progress progress = (step, steps, loss) -> {};
     private final List<SiteState> sites = new ArrayList<>();
 
     /**
@@ -111,10 +125,26 @@ public final class Quantization {
      * @param calibration batches {@code [N, H, W, 3]} that the network is run on
      */
     public Quantization(Compute compute, Module network, Options options, List<Tensor> calibration) {
+        this(compute, network, options, i -> calibration.get((int) (i % calibration.size())), calibration.size());
+    }
+
+    /**
+     * Prepares a run with as much calibration data as passes ask for.
+     *
+     * @param network an fp32 network; the run changes it in the end
+     * @param calibration batches {@code [N, H, W, 3]} by number; the same number always gives the same batch
+     */
+    public Quantization(Compute compute, Module network, Options options, LongFunction<Tensor> calibration) {
+        this(compute, network, options, calibration, OBSERVED);
+    }
+
+    private Quantization(
+            Compute compute, Module network, Options options, LongFunction<Tensor> calibration, long observed) {
         this.compute = compute;
         this.network = network;
         this.options = options;
-        this.calibration = List.copyOf(calibration);
+        this.calibration = calibration;
+        this.observed = observed;
         for (Site site : network.sites()) {
             if (options.scope().includes(site.region()) && site.slot().module() instanceof Conv2d conv) {
                 sites.add(new SiteState(site, conv));
@@ -124,6 +154,51 @@ public final class Quantization {
             throw new IllegalArgumentException(
                     "the network has no layers in scope " + options.scope().id());
         }
+    }
+
+    /**
+     * Sets what passes that train learn from.
+     *
+     * @param full an fp32 network of the same weights that the run does not change
+     * @param listener told after every step
+     */
+    public Quantization distillFrom(Module full, Progress listener) {
+        this.teacher = full;
+        this.progress = listener;
+        return this;
+    }
+
+    Module teacher() {
+        if (teacher == null) {
+            throw new IllegalStateException("a pass trains, and there is no fp32 network to learn from");
+        }
+        return teacher;
+    }
+
+    Progress progress() {
+        return progress;
+    }
+
+    Module network() {
+        return network;
+    }
+
+    /** Returns a calibration batch. */
+    Tensor batch(long number) {
+        if (observed == 0) {
+            throw new IllegalStateException("there are no calibration images");
+        }
+        return calibration.apply(number);
+    }
+
+    /** Returns the layer that trains in place of a site's. */
+    FakeQuantizedConv2d fake(SiteState s) {
+        UniformQuantizer weight = s.weight;
+        UniformGrid activation = s.activation;
+        if (weight == null || activation == null) {
+            throw new IllegalStateException("no pass has chosen bounds for " + s.site.name());
+        }
+        return new FakeQuantizedConv2d(s.conv, weight, activation);
     }
 
     /** Returns what was asked for. */
@@ -141,7 +216,7 @@ public final class Quantization {
 
     /** Runs the fp32 network over the calibration batches and returns the distribution of each site's input, by site name. */
     Map<String, Histogram> observeInputs() {
-        if (calibration.isEmpty()) {
+        if (observed == 0) {
             throw new IllegalStateException("there are no calibration images");
         }
         Map<String, Histogram> seen = new LinkedHashMap<>();
@@ -151,8 +226,8 @@ public final class Quantization {
             s.site.slot().replace(new Observer(s.conv, histogram));
         }
         try {
-            for (Tensor batch : calibration) {
-                network.forward(Graph.eager(compute).constant(batch));
+            for (long i = 0; i < observed; i++) {
+                network.forward(Graph.eager(compute).constant(batch(i)));
             }
         } finally {
             for (SiteState s : sites) {

@@ -28,6 +28,21 @@ public record Recipe(String id, String paper, Fidelity fidelity, String summary,
         passes = List.copyOf(passes);
     }
 
+    /** Returns whether a pass trains, so that its steps can be chosen. */
+    public boolean trains() {
+        return passes.stream().anyMatch(Distill.class::isInstance);
+    }
+
+    /** Returns this recipe with another number of steps for the passes that train. */
+    public Recipe withSteps(long steps) {
+        return new Recipe(
+                id,
+                paper,
+                fidelity,
+                summary,
+                passes.stream().map(pass -> pass.withSteps(steps)).toList());
+    }
+
     /** Applies the passes; then {@link Quantization#pack} or {@link Quantization#simulate} puts the layers in place. */
     public void apply(Quantization run) {
         for (Pass pass : passes) {

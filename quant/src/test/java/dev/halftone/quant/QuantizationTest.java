@@ -30,6 +30,8 @@ import org.junit.jupiter.params.provider.MethodSource;
 final class QuantizationTest {
     private static final Recipe MINMAX = Recipes.byId("minmax").orElseThrow();
 
+    private static final Quantization.Progress SILENT = (step, steps, loss) -> {};
+
     private final Compute compute = Compute.shared();
 
     private Quantization quantization(Module network, int bits, Scope scope) {
@@ -165,7 +167,7 @@ final class QuantizationTest {
             TinyNetwork network = TinyNetwork.random(1);
             Quantization run =
                     new Quantization(compute, network, new Options(bits, 9 - bits, Scope.ALL), TinyNetwork.images(7));
-            recipe.apply(run);
+            recipe.withSteps(2).apply(run.distillFrom(TinyNetwork.random(1), SILENT));
             assertThat(run.pack()).hasSize(8);
             assertThat(network.run(compute, image).toArray()).doesNotContain(Float.NaN);
         }
@@ -175,7 +177,7 @@ final class QuantizationTest {
     void recipesHaveDistinctNames() {
         assertThat(Recipes.all().stream().map(Recipe::id))
                 .doesNotHaveDuplicates()
-                .startsWith("dobi");
+                .startsWith("dobi-distill");
         for (Recipe recipe : Recipes.all()) {
             assertThat(Recipes.byId(recipe.id())).contains(recipe);
             assertThat(recipe.passes().stream().map(Pass::id))
@@ -209,6 +211,72 @@ final class QuantizationTest {
     }
 
     @Test
+    void distillationBringsTheOutputsCloserAndSaysHowItGoes() {
+        Tensor image = TinyNetwork.image(new SplittableRandom(11), 1, 24, 24);
+        TinyNetwork teacher = TinyNetwork.random(1);
+        float[] full = teacher.run(compute, image).toArray();
+        List<Double> errors = new ArrayList<>();
+        for (List<Pass> trained :
+                List.of(List.<Pass>of(), List.<Pass>of(new Distill(60, false)), List.<Pass>of(new Distill(60, true)))) {
+            TinyNetwork network = TinyNetwork.random(1);
+            Quantization run = quantization(network, 2, Scope.BODY);
+            List<Float> losses = new ArrayList<>();
+            run.distillFrom(teacher, (step, steps, loss) -> {
+                assertThat(step).isEqualTo(losses.size() + 1L);
+                assertThat(steps).isEqualTo(60);
+                losses.add(loss);
+            });
+            Recipes.byId("dobi").orElseThrow().apply(run);
+            trained.forEach(pass -> pass.apply(run));
+            assertThat(losses).hasSize(trained.isEmpty() ? 0 : 60);
+            run.pack();
+            double error = 0;
+            float[] low = network.run(compute, image).toArray();
+            for (int i = 0; i < low.length; i++) {
+                error += Math.abs(low[i] - full[i]) / low.length;
+            }
+            errors.add(error);
+        }
+        assertThat(errors.get(1)).as("bounds trained").isLessThan(0.97 * errors.get(0));
+        assertThat(errors.get(2)).as("bounds and weights trained").isLessThan(0.9 * errors.get(0));
+        // The teacher is as it was.
+        assertThat(teacher.run(compute, image).toArray()).isEqualTo(full);
+    }
+
+    @Test
+    void trainingBoundsAloneLeavesTheWeights() {
+        TinyNetwork network = TinyNetwork.random(1);
+        Quantization run = quantization(network, 2, Scope.BODY).distillFrom(TinyNetwork.random(1), SILENT);
+        Recipes.byId("dobi").orElseThrow().apply(run);
+        List<float[]> before = network.parameters().values().stream()
+                .map(p -> p.value().toArray())
+                .toList();
+        UniformGrid chosen = run.sites().getFirst().activation;
+        new Distill(3, false).apply(run);
+        List<float[]> after = network.parameters().values().stream()
+                .map(p -> p.value().toArray())
+                .toList();
+        for (int i = 0; i < before.size(); i++) {
+            assertThat(after.get(i)).isEqualTo(before.get(i));
+        }
+        assertThat(run.sites().getFirst().activation).isNotEqualTo(chosen);
+        assertThat(network.sites())
+                .allSatisfy(s -> assertThat(s.slot().module()).isInstanceOf(Conv2d.class));
+    }
+
+    @Test
+    void distillationNeedsATeacherAndAStep() {
+        Quantization run = quantization(TinyNetwork.random(1), 2, Scope.BODY);
+        Recipes.byId("dobi").orElseThrow().apply(run);
+        assertThatThrownBy(() -> new Distill(3, true).apply(run))
+                .isInstanceOf(IllegalStateException.class)
+                .hasMessageContaining("no fp32 network");
+        assertThatThrownBy(() -> new Distill(0, true)).hasMessageContaining("at least 1 step");
+        assertThat(Recipes.byId("dobi").orElseThrow().trains()).isFalse();
+        assertThat(Recipes.all().getFirst().trains()).isTrue();
+    }
+
+    @Test
     void threadsDoNotChangeTheResult() {
         List<float[]> outputs = new ArrayList<>();
         Tensor image = TinyNetwork.image(new SplittableRandom(5), 1, 40, 31);
@@ -217,7 +285,7 @@ final class QuantizationTest {
                 TinyNetwork network = TinyNetwork.random(1);
                 Quantization run =
                         new Quantization(some, network, new Options(2, 2, Scope.BODY), TinyNetwork.images(7));
-                Recipes.all().getFirst().apply(run);
+                Recipes.all().getFirst().withSteps(4).apply(run.distillFrom(TinyNetwork.random(1), SILENT));
                 run.pack();
                 outputs.add(network.run(some, image).toArray());
             }

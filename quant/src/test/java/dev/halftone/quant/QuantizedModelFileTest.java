@@ -182,7 +182,7 @@ final class QuantizedModelFileTest {
     void codesMustNotHaveBitsBehindTheLast() throws IOException {
         TinyNetwork network = TinyNetwork.random(1);
         Quantization run = new Quantization(compute, network, new Options(1, 1, Scope.ALL), TinyNetwork.images(7));
-        Recipes.all().getFirst().apply(run);
+        Recipes.byId("dobi").orElseThrow().apply(run);
         run.pack();
         QuantizedModelFile.write(path, network, METADATA);
         WeightFile file = WeightFile.read(path);

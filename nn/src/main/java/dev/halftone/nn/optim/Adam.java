@@ -7,6 +7,7 @@ import dev.halftone.tensor.Tensor;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.TreeSet;
+import java.util.function.ToDoubleFunction;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -58,6 +59,7 @@ public final class Adam {
     private static final String STEP = "step";
 
     private final Options options;
+    private final Map<String, Float> factors = new LinkedHashMap<>();
     private final Map<String, Parameter> parameters = new LinkedHashMap<>();
     private final Map<String, Moments> moments = new LinkedHashMap<>();
     private long steps;
@@ -69,9 +71,20 @@ public final class Adam {
 
     /** Creates an optimizer for those of the parameters that are trainable. */
     public Adam(Map<String, Parameter> parameters, Options options) {
+        this(parameters, options, name -> 1);
+    }
+
+    /**
+     * Creates an optimizer for those of the parameters that are trainable, with learning rates of their own.
+     *
+     * @param factor what a parameter's name multiplies the learning rate by; 0 leaves the parameter as it is
+     */
+    public Adam(Map<String, Parameter> parameters, Options options, ToDoubleFunction<String> factor) {
         this.options = options;
         parameters.forEach((name, parameter) -> {
-            if (parameter.trainable()) {
+            double own = factor.applyAsDouble(name);
+            if (parameter.trainable() && own != 0) {
+                factors.put(name, (float) own);
                 this.parameters.put(name, parameter);
                 Tensor value = parameter.value();
                 moments.put(
@@ -95,7 +108,7 @@ public final class Adam {
         parameters.forEach((name, parameter) -> {
             Moments m = moments.get(name);
             if (m != null) {
-                update(parameter.value(), gradients.of(parameter), m, learningRate);
+                update(parameter.value(), gradients.of(parameter), m, learningRate * factors.getOrDefault(name, 1f));
             }
         });
     }

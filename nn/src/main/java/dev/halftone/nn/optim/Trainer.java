@@ -198,6 +198,13 @@ public final class Trainer {
         }
     }
 
+    /** Ends the training with the averaged weights in the network, if there is an average. */
+    public void keepAverage() {
+        if (average != null) {
+            average.swap();
+        }
+    }
+
     /** What can be done with the averaged weights. */
     @FunctionalInterface
     public interface Action<E extends Exception> {
