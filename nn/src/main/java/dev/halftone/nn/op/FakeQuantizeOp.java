@@ -5,6 +5,9 @@ import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
+import dev.halftone.tensor.kernels.KernelProvider;
+import dev.halftone.tensor.kernels.PointwiseKernels;
+import dev.halftone.tensor.kernels.PointwiseKernels.FakeQuantizeSums;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -45,7 +48,6 @@ public record FakeQuantizeOp(int bits) implements Op {
         return true;
     }
 
-    /** Elements are visited as rows of one grid each (per tensor) or of one element per grid. */
     private UniformGrid[] grids(Tensor[] inputs) {
         UniformGrid[] grids = new UniformGrid[inputs[1].size()];
         for (int i = 0; i < grids.length; i++) {
@@ -62,21 +64,17 @@ public record FakeQuantizeOp(int bits) implements Op {
     @Override
     public void forward(Compute compute, Tensor[] inputs, Tensor output) {
         UniformGrid[] grids = grids(inputs);
-        float[] x = inputs[0].array();
-        int xOffset = inputs[0].offset();
-        float[] y = output.array();
-        int yOffset = output.offset();
+        Tensor x = inputs[0];
+        if (grids.length == 1) {
+            PointwiseKernels kernels = KernelProvider.kernels().pointwise();
+            Ranges.forEach(compute, output.size(), (from, to) -> kernels.fakeQuantize(x, grids[0], output, from, to));
+            return;
+        }
+        // Weights: few beside the activations, so that a loop per channel is worth no kernel.
         Ranges.forEach(compute, output.size(), (from, to) -> {
-            if (grids.length == 1) {
-                UniformGrid grid = grids[0];
-                for (int i = from; i < to; i++) {
-                    y[yOffset + i] = grid.level(grid.code(x[xOffset + i]));
-                }
-            } else {
-                for (int i = from; i < to; i++) {
-                    UniformGrid grid = grids[i % grids.length];
-                    y[yOffset + i] = grid.level(grid.code(x[xOffset + i]));
-                }
+            for (int i = from; i < to; i++) {
+                UniformGrid grid = grids[i % grids.length];
+                output.array()[output.offset() + i] = grid.level(grid.code(x.array()[x.offset() + i]));
             }
         });
     }
@@ -86,36 +84,22 @@ public record FakeQuantizeOp(int bits) implements Op {
             Compute compute, Tensor[] inputs, Tensor output, Tensor gradient, boolean[] wanted) {
         UniformGrid[] grids = grids(inputs);
         int g = grids.length;
-        float[] x = inputs[0].array();
-        int xOffset = inputs[0].offset();
-        float[] dy = gradient.array();
-        int dyOffset = gradient.offset();
         Tensor dx = Tensor.zeros(output.shape());
         // One row of sums per range, added in order afterwards, so that the result does not depend on the threads.
         int ranges = output.size() / Ranges.GRAIN + 1;
         double[][] lowerSums = new double[ranges][g];
         double[][] upperSums = new double[ranges][g];
+        PointwiseKernels kernels = KernelProvider.kernels().pointwise();
         Ranges.forEach(compute, output.size(), (from, to) -> {
             double[] dLower = lowerSums[from / Ranges.GRAIN];
             double[] dUpper = upperSums[from / Ranges.GRAIN];
-            for (int i = from; i < to; i++) {
-                int c = g == 1 ? 0 : i % g;
-                UniformGrid grid = grids[c];
-                float v = x[xOffset + i];
-                float d = dy[dyOffset + i];
-                if (v <= grid.lower()) {
-                    dLower[c] += d;
-                }
-                if (v >= grid.upper()) {
-                    dUpper[c] += d;
-                }
-                if (v >= grid.lower() && v <= grid.upper()) {
-                    dx.array()[i] = d;
-                    float u = (v - grid.lower()) / grid.scale();
-                    double slope = (double) d * (grid.code(v) - u) / grid.maxCode();
-                    dLower[c] -= slope;
-                    dUpper[c] += slope;
-                }
+            if (g == 1) {
+                FakeQuantizeSums sums = kernels.fakeQuantizeGradient(inputs[0], grids[0], gradient, dx, from, to);
+                double rounding = sums.rounding() / grids[0].maxCode();
+                dLower[0] = sums.below() - rounding;
+                dUpper[0] = sums.above() + rounding;
+            } else {
+                perChannel(inputs[0], grids, gradient, dx, dLower, dUpper, from, to);
             }
         });
         return new @Nullable Tensor[] {
@@ -123,5 +107,35 @@ public record FakeQuantizeOp(int bits) implements Op {
             wanted[1] ? Ranges.total(lowerSums) : null,
             wanted[2] ? Ranges.total(upperSums) : null
         };
+    }
+
+    private static void perChannel(
+            Tensor x,
+            UniformGrid[] grids,
+            Tensor gradient,
+            Tensor dx,
+            double[] dLower,
+            double[] dUpper,
+            int from,
+            int to) {
+        for (int i = from; i < to; i++) {
+            int c = i % grids.length;
+            UniformGrid grid = grids[c];
+            float v = x.array()[x.offset() + i];
+            float d = gradient.array()[gradient.offset() + i];
+            if (v <= grid.lower()) {
+                dLower[c] += d;
+            }
+            if (v >= grid.upper()) {
+                dUpper[c] += d;
+            }
+            if (v >= grid.lower() && v <= grid.upper()) {
+                dx.array()[i] = d;
+                float u = (v - grid.lower()) / grid.scale();
+                double slope = (double) d * (grid.code(v) - u) / grid.maxCode();
+                dLower[c] -= slope;
+                dUpper[c] += slope;
+            }
+        }
     }
 }

@@ -2,13 +2,14 @@
 package dev.halftone.tensor.kernels;
 
 import dev.halftone.tensor.Tensor;
+import dev.halftone.tensor.UniformGrid;
 import java.util.Objects;
 
 /**
  * Elementwise operations and reductions on flat index ranges {@code [from, to)} of same-sized tensors, or on rows of the innermost
  * dimension where a method says so. Outputs may be the same tensor as an input. All implementations give the same bits.
  *
- * <p>{@link #sum}, {@link #absoluteError} and {@link #squaredError} widen every value to double and add in one fixed order: the
+ * <p>{@link #sum}, {@link #absoluteError}, {@link #squaredError} and {@link #fakeQuantizeGradient} widen every value to double and add in one fixed order: the
  * range is cut at the multiples of {@link #SUM_BLOCK}; within a block, the i-th value goes to partial sum {@code i %}
  * {@link #SUM_LANES}; the partial sums are added in order to the sum of the block, and the sums of the blocks, in order, to 0. So
  * a caller may compute the blocks on any number of threads, one call per block: adding these results in order gives the bits of
@@ -50,6 +51,23 @@ public interface PointwiseKernels {
 
     /** Returns the sum of {@code (a - b)^2} over the range. */
     double squaredError(Tensor a, Tensor b, int from, int to);
+
+    /** Computes {@code y = grid.level(grid.code(x))}. */
+    void fakeQuantize(Tensor x, UniformGrid grid, Tensor y, int from, int to);
+
+    /**
+     * Computes {@code dx = lower <= x && x <= upper ? dy : 0} and, in the fixed order of sums, what the bounds' gradients are made of.
+     */
+    FakeQuantizeSums fakeQuantizeGradient(Tensor x, UniformGrid grid, Tensor dy, Tensor dx, int from, int to);
+
+    /**
+     * Three sums over a range, with {@code u = (x - lower) / scale} in float32.
+     *
+     * @param below of {@code dy} where {@code x <= lower}
+     * @param above of {@code dy} where {@code x >= upper}
+     * @param rounding of {@code dy * (code(x) - u)} where {@code lower <= x <= upper}
+     */
+    record FakeQuantizeSums(double below, double above, double rounding) {}
 
     /** Returns the smallest value of the range, which must not be empty; NaN if any value is NaN. */
     float min(Tensor a, int from, int to);

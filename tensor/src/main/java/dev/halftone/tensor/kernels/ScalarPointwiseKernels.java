@@ -2,6 +2,7 @@
 package dev.halftone.tensor.kernels;
 
 import dev.halftone.tensor.Tensor;
+import dev.halftone.tensor.UniformGrid;
 import java.util.Objects;
 
 /** The elementwise operations and reductions as their interface defines them. */
@@ -91,6 +92,36 @@ final class ScalarPointwiseKernels implements PointwiseKernels {
             sum += block;
         }
         return sum;
+    }
+
+    @Override
+    public void fakeQuantize(Tensor x, UniformGrid grid, Tensor y, int from, int to) {
+        PointwiseKernels.checkRange(from, to, x, y);
+        for (int i = from; i < to; i++) {
+            y.array()[y.offset() + i] = grid.level(grid.code(x.array()[x.offset() + i]));
+        }
+    }
+
+    @Override
+    public FakeQuantizeSums fakeQuantizeGradient(Tensor x, UniformGrid grid, Tensor dy, Tensor dx, int from, int to) {
+        PointwiseKernels.checkRange(from, to, x, dy, dx);
+        // Before dx is written: it may be dy.
+        FakeQuantizeSums sums = new FakeQuantizeSums(
+                reduce(x, dy, from, to, (v, d) -> v <= grid.lower() ? d : 0),
+                reduce(x, dy, from, to, (v, d) -> v >= grid.upper() ? d : 0),
+                reduce(x, dy, from, to, (v, d) -> inside(v, grid) ? (double) d * roundingError(v, grid) : 0));
+        for (int i = from; i < to; i++) {
+            dx.array()[dx.offset() + i] = inside(x.array()[x.offset() + i], grid) ? dy.array()[dy.offset() + i] : 0;
+        }
+        return sums;
+    }
+
+    private static boolean inside(float v, UniformGrid grid) {
+        return v >= grid.lower() && v <= grid.upper();
+    }
+
+    private static float roundingError(float v, UniformGrid grid) {
+        return grid.code(v) - (v - grid.lower()) / grid.scale();
     }
 
     @Override

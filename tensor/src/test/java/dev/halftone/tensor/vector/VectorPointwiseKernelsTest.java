@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.Tensor;
+import dev.halftone.tensor.UniformGrid;
 import dev.halftone.tensor.kernels.PointwiseKernels;
 import dev.halftone.tensor.kernels.ScalarKernels;
 import java.util.SplittableRandom;
@@ -114,6 +115,34 @@ final class VectorPointwiseKernelsTest {
                             .isEqualTo(Float.valueOf(scalar.max(a, from, to)));
                 }
             }
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 3, 4, 8})
+    void fakeQuantization(int bits) {
+        UniformGrid grid = new UniformGrid(bits, -1.25f, 0.75f);
+        assertSame("fakeQuantize " + bits, (k, a, b, y, from, to) -> k.fakeQuantize(a, grid, y, from, to));
+        assertSame(
+                "fakeQuantizeGradient " + bits,
+                (k, a, b, y, from, to) -> k.fakeQuantizeGradient(a, grid, b, y, from, to));
+        SplittableRandom random = new SplittableRandom(bits);
+        for (int size : SIZES) {
+            Tensor x = tensor(random, true, size);
+            Tensor dy = tensor(random, false, size);
+            // On the bounds, on ties between two codes.
+            for (int i = 0; i < size; i += 5) {
+                x.set(grid.lower() + random.nextInt(2 * grid.maxCode() + 1) * grid.scale() / 2, i);
+            }
+            int from = random.nextInt(size);
+            int to = from + random.nextInt(size - from + 1);
+            Tensor y = Tensor.zeros(size);
+            assertThat(vector.fakeQuantizeGradient(x, grid, dy, y, from, to))
+                    .isEqualTo(scalar.fakeQuantizeGradient(x, grid, dy, y, from, to));
+            Tensor expected = Tensor.zeros(size);
+            scalar.fakeQuantize(x, grid, expected, from, to);
+            vector.fakeQuantize(x, grid, y.fill(0), from, to);
+            assertThat(bits(y)).isEqualTo(bits(expected));
         }
     }
 
