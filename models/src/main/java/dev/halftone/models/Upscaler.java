@@ -299,7 +299,11 @@ public final class Upscaler implements AutoCloseable {
                 }
             }
         }
-        return planner.plan(window, Math.min(memory, Plan.DEFAULT_MEMORY));
+        Plan plan = planner.plan(window, Math.min(memory, Plan.DEFAULT_MEMORY));
+        // Bands of 4 rows take a fifth longer than large ones (what is carried over is more than what is computed), so
+        // where
+        // they are still too large, memory up to the limit is better used than not.
+        return plan.bufferBytes() <= Plan.DEFAULT_MEMORY ? plan : planner.plan(window, memory);
     }
 
     private void giveBack(Plan plan) {

@@ -47,7 +47,10 @@ class VectorKernelsTest {
         "1, 7, 19, 12, 180, 3, 1, 1",
         "1, 6, 7, 6, 10, 3, 1, 2",
         "1, 6, 7, 5, 5, 3, 1, 5",
-        "1, 4, 4, 256, 16, 3, 1, 1"
+        "1, 4, 4, 256, 16, 3, 1, 1",
+        "1, 3, 521, 5, 3, 3, 1, 1",
+        "1, 2, 300, 4, 3, 3, 2, 1",
+        "1, 7, 516, 2, 4, 5, -1, 1"
     })
     void convolution(int n, int h, int w, int in, int out, int k, int padding, int groups) {
         SplittableRandom r = new SplittableRandom(31L * h + out);
