@@ -8,6 +8,7 @@ import dev.halftone.tensor.kernels.ConvGeometry;
 import dev.halftone.tensor.kernels.ConvKernels;
 import dev.halftone.tensor.kernels.KernelProvider;
 import dev.halftone.tensor.kernels.PointwiseKernels;
+import dev.halftone.tensor.kernels.WinogradWeight;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -21,6 +22,9 @@ import org.jspecify.annotations.Nullable;
 public record Conv2dOp(int padding, int groups, boolean relu, boolean residual, float scale) implements Op {
     /** Rows of outputs that are still in cache when the residual is added: 4 x 128 pixels x 64 channels are 128 KiB. */
     private static final int RESIDUAL_ROWS = 4;
+
+    /** Outputs of a batch from which on transforming the weights pays. */
+    private static final int WINOGRAD_PIXELS = 4096;
 
     /** Creates the convolution alone. */
     public Conv2dOp(int padding, int groups) {
@@ -70,8 +74,7 @@ public record Conv2dOp(int padding, int groups, boolean relu, boolean residual, 
         Tensor bias = hasBias(inputs.length) ? inputs[2] : null;
         ConvKernels kernels = KernelProvider.kernels().conv();
         if (!residual) {
-            compute.forEachRange(
-                    g.rows(), (from, to) -> kernels.forward(g, inputs[0], inputs[1], bias, relu, output, from, to));
+            run(compute, g, inputs[0], inputs[1], bias, relu, output);
             return;
         }
         Tensor to = inputs[inputs.length - 1];
@@ -83,6 +86,23 @@ public record Conv2dOp(int padding, int groups, boolean relu, boolean residual, 
                 kernels.forward(g, inputs[0], inputs[1], bias, relu, output, i, end);
                 pointwise.addScaled(to, scale, output, output, i * row, end * row);
             }
+        });
+    }
+
+    /** Computes by the faster of the two algorithms. */
+    private static void run(
+            Compute compute, ConvGeometry g, Tensor x, Tensor weight, @Nullable Tensor bias, boolean relu, Tensor y) {
+        ConvKernels kernels = KernelProvider.kernels().conv();
+        if (g.rows() * g.outWidth() < WINOGRAD_PIXELS
+                || !WinogradWeight.suits(weight.shape(), g.padding(), g.groups())) {
+            compute.forEachRange(g.rows(), (from, to) -> kernels.forward(g, x, weight, bias, relu, y, from, to));
+            return;
+        }
+        WinogradWeight transformed = WinogradWeight.of(weight, bias, 1);
+        compute.forEachRange(WinogradWeight.blocks(g), (from, to) -> {
+            float[] scratch = compute.borrow(kernels.winogradScratch(transformed));
+            kernels.winograd(g, transformed, x, relu, y, scratch, from, to);
+            compute.giveBack(scratch);
         });
     }
 
@@ -109,8 +129,7 @@ public record Conv2dOp(int padding, int groups, boolean relu, boolean residual, 
                     g.groups());
             Tensor flipped = flipAndTranspose(inputs[1], g);
             Tensor dx = Tensor.zeros(inputs[0].shape());
-            compute.forEachRange(
-                    back.rows(), (from, to) -> kernels.forward(back, gradient, flipped, null, false, dx, from, to));
+            run(compute, back, gradient, flipped, null, false, dx);
             result[0] = dx;
         }
         if (wanted[1]) {
