@@ -146,7 +146,7 @@ final class QuantizeCommand implements Callable<Integer> {
             Evaluation before = EvaluateCommand.run(console, compute, full, pairs, "fp32");
             Evaluation after = EvaluateCommand.run(console, compute, low, pairs, bits.toString());
 
-            QuantizedModelFile.write(file, low.module(), metadata(full, source));
+            QuantizedModelFile.write(file, low.module(), metadata(full, source, algorithm.steps()));
             QuantizeReport report = new QuantizeReport(
                     model.name(), bits, recipe, scope, full, low, reports, bicubic, before, after, seconds, file);
             if (console.json()) {
@@ -170,12 +170,15 @@ final class QuantizeCommand implements Callable<Integer> {
         return sampler;
     }
 
-    private Map<String, String> metadata(SuperResolutionNetwork network, WeightFile source) {
+    private Map<String, String> metadata(SuperResolutionNetwork network, WeightFile source, long trained) {
         Map<String, String> m = new LinkedHashMap<>(network.metadata());
         m.put("model", model.stem());
         m.put("weight_bits", Integer.toString(bits.weight()));
         m.put("activation_bits", Integer.toString(bits.activation()));
         m.put("recipe", recipe);
+        if (trained > 0) {
+            m.put("steps", Long.toString(trained));
+        }
         m.put("scope", scope);
         m.put("calibration", calibration == null ? "generated" : "photographs");
         m.put("seed", Long.toString(seed));

@@ -6,6 +6,7 @@ import static org.assertj.core.api.InstanceOfAssertFactories.LIST;
 
 import dev.halftone.models.image.ImageFiles;
 import dev.halftone.models.procedural.ProceduralImages;
+import dev.halftone.tensor.io.WeightFile;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -88,6 +89,18 @@ final class QuantizeCommandTest {
         Map<String, Object> evaluated =
                 Run.of("evaluate", output, "--images", images, "--json").json();
         assertThat(Run.value(evaluated, "mean", "psnr")).isEqualTo(reported);
+    }
+
+    @Test
+    void recordsTheStepsThatWereTrained() throws IOException {
+        quantize("2bit", output, "--steps", 3);
+        assertThat(WeightFile.read(output).metadata())
+                .containsEntry("recipe", "dobi-distill")
+                .containsEntry("steps", "3");
+        quantize("2bit", output, "--recipe", "dobi");
+        assertThat(WeightFile.read(output).metadata())
+                .containsEntry("recipe", "dobi")
+                .doesNotContainKey("steps");
     }
 
     @Test

@@ -33,6 +33,13 @@ public record Recipe(String id, String paper, Fidelity fidelity, String summary,
         return passes.stream().anyMatch(Distill.class::isInstance);
     }
 
+    /** Returns the training steps of all passes, 0 where none trains. */
+    public long steps() {
+        return passes.stream()
+                .mapToLong(pass -> pass instanceof Distill distill ? distill.steps() : 0)
+                .sum();
+    }
+
     /** Returns this recipe with another number of steps for the passes that train. */
     public Recipe withSteps(long steps) {
         return new Recipe(
