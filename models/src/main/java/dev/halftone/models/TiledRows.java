@@ -47,7 +47,7 @@ final class TiledRows implements Plan.Rows {
         this.seen = Tensor.zeros(tiler.window(height, width, channels).dim(1), width, channels);
         this.inputRow = new float[width * channels];
         this.made = Tensor.zeros(
-                Math.min(height, tiler.tile()) * tiler.scale(), Math.multiplyExact(width, tiler.scale()), channels);
+                Math.min(height, tiler.rows()) * tiler.scale(), Math.multiplyExact(width, tiler.scale()), channels);
     }
 
     @Override
@@ -63,8 +63,8 @@ final class TiledRows implements Plan.Rows {
         if (next == height) {
             throw new IllegalStateException("there are no more rows");
         }
-        int end = Math.min(height, next + tiler.tile());
-        int newTop = tiler.begin(next, height);
+        int end = Math.min(height, next + tiler.rows());
+        int newTop = tiler.top(next, height);
         int size = inputRow.length;
         System.arraycopy(seen.array(), (newTop - top) * size, seen.array(), 0, (read - newTop) * size);
         top = newTop;

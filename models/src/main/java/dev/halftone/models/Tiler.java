@@ -10,15 +10,17 @@ import java.util.function.UnaryOperator;
  * network looks at, the result equals the untiled one bit for bit. Windows begin at multiples of 4 pixels, because Winograd's
  * convolution computes tiles of 4x4 pixels, whose rounding depends on all of the tile's inputs.
  *
- * @param tile edge of a tile's core in low-resolution pixels
+ * @param rows height of a tile's core in low-resolution pixels
+ * @param columns its width
  * @param halo context around the core
  * @param scale upscaling factor
  */
-public record Tiler(int tile, int halo, int scale) {
+public record Tiler(int rows, int columns, int halo, int scale) {
     /** Checks the ranges. */
     public Tiler {
-        if (tile < 1 || halo < 0 || scale < 1) {
-            throw new IllegalArgumentException("tile " + tile + ", halo " + halo + ", scale " + scale);
+        if (rows < 1 || columns < 1 || halo < 0 || scale < 1) {
+            throw new IllegalArgumentException(
+                    "tiles of " + rows + "x" + columns + ", halo " + halo + ", scale " + scale);
         }
     }
 
@@ -36,25 +38,30 @@ public record Tiler(int tile, int halo, int scale) {
 
     /** Returns the shape of the windows that are cut out of an image of this size: the same for all tiles. */
     Shape window(int height, int width, int channels) {
-        return Shape.of(1, window(height), window(width), channels);
+        return Shape.of(1, window(rows, height), window(columns, width), channels);
     }
 
-    /** Returns the edge of the windows: the distance to the image's edge is a multiple of 4. */
-    private int window(int size) {
+    /** Returns an edge of the windows: the distance to the image's edge is a multiple of 4. */
+    private int window(int tile, int size) {
         int context = Math.ceilDiv(halo, GRAIN) * GRAIN;
         long least = tile + 2L * (GRAIN - 1) + 2L * context;
         return least >= size ? size : (int) (least + Math.floorMod(size - least, GRAIN));
     }
 
     /** Returns where the window of the tile at {@code at} begins: windows are moved inside the image rather than cut at its edge. */
-    int begin(int at, int size) {
+    private int begin(int at, int tile, int size) {
         int context = Math.ceilDiv(halo, GRAIN) * GRAIN;
-        return Math.clamp(at - at % GRAIN - context, 0, size - window(size));
+        return Math.clamp(at - at % GRAIN - context, 0, size - window(tile, size));
+    }
+
+    /** Returns the first row of the windows of the tiles whose first row is {@code y}. */
+    int top(int y, int height) {
+        return begin(y, rows, height);
     }
 
     /** Returns the number of tiles of an image. */
     int tiles(int height, int width) {
-        return Math.multiplyExact(Math.ceilDiv(height, tile), Math.ceilDiv(width, tile));
+        return Math.multiplyExact(Math.ceilDiv(height, rows), Math.ceilDiv(width, columns));
     }
 
     /**
@@ -64,23 +71,15 @@ public record Tiler(int tile, int halo, int scale) {
      */
     void row(Tensor rows, int first, int end, UnaryOperator<Tensor> network, Tensor output, Runnable afterTile) {
         int width = rows.dim(1);
-        Tensor window = Tensor.zeros(1, rows.dim(0), window(width), rows.dim(2));
+        Tensor window = Tensor.zeros(1, rows.dim(0), window(columns, width), rows.dim(2));
         int windowHeight = window.dim(1);
         int windowWidth = window.dim(2);
-        for (int x = 0; x < width; x += tile) {
-            int left = begin(x, width);
+        for (int x = 0; x < width; x += columns) {
+            int left = begin(x, columns, width);
             copy(rows, 0, left, window, 0, 0, windowHeight, windowWidth);
             Tensor result = network.apply(window);
-            int columns = Math.min(x + tile, width) - x;
-            copy(
-                    result,
-                    first * scale,
-                    (x - left) * scale,
-                    output,
-                    0,
-                    x * scale,
-                    (end - first) * scale,
-                    columns * scale);
+            int kept = Math.min(columns, width - x);
+            copy(result, first * scale, (x - left) * scale, output, 0, x * scale, (end - first) * scale, kept * scale);
             afterTile.run();
         }
     }

@@ -28,11 +28,14 @@ public final class Upscaler implements AutoCloseable {
     /** Buffers of idle plans kept for reuse; an image needs one, a folder of equal images one. */
     private static final int PLANS = 2;
 
-    /** What the buffers of one image may take, and half of the heap at most; less where that costs no time. */
+    /** What the buffers of one image may take, and two thirds of the heap at most; less where that costs no time. */
     private static final long MOST_MEMORY = 512L << 20;
 
-    /** The first tile that is tried where memory demands tiles. */
-    private static final int LARGE_TILE = 1024;
+    /** The largest tiles that are tried where memory demands tiles. */
+    private static final int LARGE_TILE = 4096;
+
+    private static final int LEAST_TILE = 4;
+    private static final int RGB = 3;
 
     /** Rows of the input that progress is told in. */
     private static final int PART = 16;
@@ -71,7 +74,7 @@ public final class Upscaler implements AutoCloseable {
                 network,
                 compute,
                 tile,
-                Math.min(MOST_MEMORY, Runtime.getRuntime().maxMemory() / 2));
+                Math.min(MOST_MEMORY, Runtime.getRuntime().maxMemory() / 3 * 2));
     }
 
     /** Returns an upscaler that keeps the buffers of an image within {@code memory} bytes, as far as tiles of 4x4 pixels allow. */
@@ -205,8 +208,8 @@ public final class Upscaler implements AutoCloseable {
     /** Begins to upscale the {@code height} rows {@code [width, 3]} of {@code source}. */
     Run start(Plan.Rows source, int height, int width, Runnable afterPart) {
         if (tile >= Math.max(height, width)) {
-            Shape whole = Shape.of(1, height, width, 3);
-            Plan plan = plan(whole);
+            Shape whole = Shape.of(1, height, width, RGB);
+            Plan plan = plan(whole, memory);
             if (plan.bufferBytes() <= memory) {
                 Plan.Rows rows = plan.rows(row -> {
                     requireNotInterrupted();
@@ -216,13 +219,13 @@ public final class Upscaler implements AutoCloseable {
             }
         }
         Tiler tiler = tiler(height, width);
-        Plan plan = plan(tiler.window(height, width, 3));
+        Plan plan = plan(tiler.window(height, width, RGB), memory - mapBytes(tiler, height, width));
         Plan.Rows rows = new TiledRows(
                 source,
                 tiler,
                 height,
                 width,
-                3,
+                RGB,
                 window -> {
                     requireNotInterrupted();
                     return plan.run(window);
@@ -237,19 +240,37 @@ public final class Upscaler implements AutoCloseable {
         }
     }
 
-    /** Returns how an image is cut up: as asked for, or as large as memory allows. */
+    /** Returns how an image is cut up: as asked for, or within the memory so that as little as possible is computed twice. */
     private Tiler tiler(int height, int width) {
-        int margin = planner.margin(Shape.of(1, height, width, 3));
+        int margin = planner.margin(Shape.of(1, height, width, RGB));
         int halo = margin < 0 ? network.receptiveRadius() : margin;
-        int edge = Math.min(tile, LARGE_TILE);
-        while (tile == NO_TILES && edge > 4) {
-            Tiler tiler = new Tiler(edge, halo, network.scale());
-            if (planner.plan(tiler.window(height, width, 3), 0).bufferBytes() <= memory) {
-                break;
-            }
-            edge /= 2;
+        if (tile != NO_TILES) {
+            return new Tiler(tile, tile, halo, scale());
         }
-        return new Tiler(edge, halo, network.scale());
+        Tiler best = new Tiler(LEAST_TILE, LEAST_TILE, halo, scale());
+        double least = Double.POSITIVE_INFINITY;
+        for (int columns = Math.min(width, LARGE_TILE); columns >= LEAST_TILE; columns = columns * 3 / 4) {
+            // Bands do not grow with the height of a tile, so this is asked once for a width.
+            Tiler low = new Tiler(LEAST_TILE, columns, halo, scale());
+            long bands = planner.plan(low.window(height, width, RGB), 0).bufferBytes();
+            for (int rows = Math.min(height, LARGE_TILE); rows >= LEAST_TILE; rows = rows * 3 / 4) {
+                Tiler tiler = new Tiler(rows, columns, halo, scale());
+                double twice = (rows + 2.0 * halo) / rows * (columns + 2.0 * halo) / columns;
+                if (twice < least && bands + mapBytes(tiler, height, width) <= memory) {
+                    best = tiler;
+                    least = twice;
+                }
+            }
+        }
+        return best;
+    }
+
+    /** Returns the bytes of what tiles need beside the buffers of the plan: rows of the image and of the result, and windows of both. */
+    private long mapBytes(Tiler tiler, int height, int width) {
+        Shape window = tiler.window(height, width, RGB);
+        long result = (long) scale() * scale();
+        long rows = window.dim(1) + result * Math.min(tiler.rows(), height);
+        return Float.BYTES * (RGB * rows * width + (1 + result) * window.elements());
     }
 
     /** Returns the rows of a result, which tell of every {@link #PART} rows of the input. */
@@ -290,7 +311,7 @@ public final class Upscaler implements AutoCloseable {
         }
     }
 
-    private Plan plan(Shape window) {
+    private Plan plan(Shape window, long most) {
         synchronized (idle) {
             for (Plan plan : idle) {
                 if (plan.inputShape().equals(window)) {
@@ -299,11 +320,10 @@ public final class Upscaler implements AutoCloseable {
                 }
             }
         }
-        Plan plan = planner.plan(window, Math.min(memory, Plan.DEFAULT_MEMORY));
+        Plan plan = planner.plan(window, Math.min(most, Plan.DEFAULT_MEMORY));
         // Bands of 4 rows take a fifth longer than large ones (what is carried over is more than what is computed), so
-        // where
-        // they are still too large, memory up to the limit is better used than not.
-        return plan.bufferBytes() <= Plan.DEFAULT_MEMORY ? plan : planner.plan(window, memory);
+        // where they are still too large, memory up to the limit is better used than not.
+        return plan.bufferBytes() <= Plan.DEFAULT_MEMORY ? plan : planner.plan(window, most);
     }
 
     private void giveBack(Plan plan) {

@@ -256,7 +256,7 @@ final class Layout {
 
     /** Returns the smallest free memory that is large enough, else new memory. */
     private Memory take(List<Memory> free, Place.Values place) {
-        long size = (long) place.capacity * place.rowSize();
+        long size = place.capacity * place.rowSize();
         Memory best = null;
         for (Memory m : free) {
             if (m.size >= size && (best == null || m.size < best.size)) {

@@ -83,7 +83,7 @@ abstract class Place {
     /** fp32 values. */
     static final class Values extends Place {
         final Shape shape;
-        private final int rowSize;
+        private final long rowSize;
         private float[] buffer = {};
         private int offset;
         private float @Nullable [] carry;
@@ -92,7 +92,7 @@ abstract class Place {
         Values(Shape shape, int height) {
             super(height);
             this.shape = shape;
-            this.rowSize = shape.size() / height;
+            this.rowSize = shape.elements() / height;
         }
 
         /** Returns the place of a value that is known and never computed. */
@@ -109,30 +109,34 @@ abstract class Place {
             offset = at;
         }
 
-        int rowSize() {
+        long rowSize() {
             return rowSize;
+        }
+
+        private int values(int rows) {
+            return Math.toIntExact(rows * rowSize);
         }
 
         /** Returns rows {@code [a, b)}. */
         Tensor rows(int a, int b) {
             return height == 1
                     ? Tensor.wrap(buffer, offset, shape)
-                    : Tensor.wrap(buffer, offset + (a - first) * rowSize, shape.with(1, b - a));
+                    : Tensor.wrap(buffer, offset + values(a - first), shape.with(1, b - a));
         }
 
         @Override
         void restore(int row, int count) {
             if (carry != null) {
-                System.arraycopy(carry, 0, buffer, offset + (row - first) * rowSize, count * rowSize);
+                System.arraycopy(carry, 0, buffer, offset + values(row - first), values(count));
             }
         }
 
         @Override
         void save(int row, int count) {
             if (carry == null) {
-                carry = new float[carried * rowSize];
+                carry = new float[values(carried)];
             }
-            System.arraycopy(buffer, offset + (row - first) * rowSize, carry, 0, count * rowSize);
+            System.arraycopy(buffer, offset + values(row - first), carry, 0, values(count));
         }
 
         @Override

@@ -407,6 +407,31 @@ class PlanTest {
     }
 
     @Test
+    void aMapMayHaveMoreElementsThanAnArray() throws IOException {
+        // Of 3.2e9 elements; the rows are the same as those of a map that is cut off below what they look at.
+        Shape shape = Shape.of(1, 100_000, 8_000, 4);
+        Planner planner = new Planner(Compute.shared(), networksOnRows().get(2));
+        int margin = planner.margin(shape);
+        Plan large = planner.plan(shape, 1 << 20);
+        Plan small = planner.plan(Shape.of(1, 40 + margin, 8_000, 4), 1 << 20);
+        float[][] first =
+                new float[2][large.outputShape().dim(2) * large.outputShape().dim(3)];
+        Plan.Rows of = large.rows(PlanTest::fill);
+        Plan.Rows expected = small.rows(PlanTest::fill);
+        for (int y = 0; y < 40; y++) {
+            of.next(first[0]);
+            expected.next(first[1]);
+            assertThat(first[0]).isEqualTo(first[1]);
+        }
+    }
+
+    private static void fill(float[] row) {
+        for (int i = 0; i < row.length; i++) {
+            row[i] = i % 11;
+        }
+    }
+
+    @Test
     void aFailingSourceLeavesThePlanUsable() throws IOException {
         Plan plan = new Planner(Compute.shared(), networksOnRows().get(2)).plan(Shape.of(1, 20, 5, 4), 0);
         Tensor x = random(1, 20, 5, 4);

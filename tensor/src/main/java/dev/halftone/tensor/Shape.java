@@ -4,40 +4,41 @@ package dev.halftone.tensor;
 import java.util.Arrays;
 
 /**
- * The dimensions of a row-major tensor, outermost first. Rank 0 is a scalar with one element; a dimension may be 0.
+ * The dimensions of a row-major tensor, outermost first. Rank 0 is a scalar with one element; a dimension may be 0. A shape may have
+ * more elements than an array holds: it is that of a map which is never in memory as a whole.
  */
 public final class Shape {
     private static final Shape SCALAR = new Shape(new int[0], 1);
 
     private final int[] dims;
-    private final int size;
+    private final long elements;
 
-    private Shape(int[] dims, int size) {
+    private Shape(int[] dims, long elements) {
         this.dims = dims;
-        this.size = size;
+        this.elements = elements;
     }
 
     /**
      * Returns the shape with these dimensions.
      *
-     * @throws IllegalArgumentException if a dimension is negative or the element count exceeds 2^31 - 1
+     * @throws IllegalArgumentException if a dimension is negative or the element count exceeds 2^63 - 1
      */
     public static Shape of(int... dims) {
         if (dims.length == 0) {
             return SCALAR;
         }
-        long size = 1;
+        long elements = 1;
         for (int d : dims) {
             if (d < 0) {
                 throw new IllegalArgumentException("negative dimension in shape " + Arrays.toString(dims));
             }
-            size *= d;
-            if (size > Integer.MAX_VALUE) {
+            if (elements > Long.MAX_VALUE / Math.max(1, d)) {
                 throw new IllegalArgumentException(
-                        "shape " + Arrays.toString(dims) + " has more than 2^31 - 1 elements; process it in tiles");
+                        "shape " + Arrays.toString(dims) + " has more than 2^63 - 1 elements");
             }
+            elements *= d;
         }
-        return new Shape(dims.clone(), (int) size);
+        return new Shape(dims.clone(), elements);
     }
 
     /** Returns the number of dimensions. */
@@ -46,8 +47,21 @@ public final class Shape {
     }
 
     /** Returns the number of elements (1 for a scalar). */
+    public long elements() {
+        return elements;
+    }
+
+    /**
+     * Returns the number of elements of a tensor of this shape.
+     *
+     * @throws IllegalArgumentException if it exceeds 2^31 - 1, which no tensor has
+     */
     public int size() {
-        return size;
+        if (elements > Integer.MAX_VALUE) {
+            throw new IllegalArgumentException(
+                    "shape " + this + " has more than 2^31 - 1 elements; process it in tiles");
+        }
+        return (int) elements;
     }
 
     /** Returns dimension {@code axis}; a negative axis counts from the end, so {@code -1} is the innermost. */

@@ -318,7 +318,9 @@ public final class Safetensors {
                 dims[i] = (int) numbers[i];
             }
             try {
-                return Shape.of(dims);
+                Shape shape = Shape.of(dims);
+                shape.size();
+                return shape;
             } catch (IllegalArgumentException e) {
                 throw invalid(name, quoted + " is too large: " + e.getMessage(), e);
             }
