@@ -11,7 +11,7 @@ import java.util.Map;
  */
 final class OnnxGraphs {
     /** Steps of activations: arbitrary, for the time does not depend on them. */
-    private static final float STEP = 1 / 32f;
+    static final float STEP = 1 / 32f;
 
     private OnnxGraphs() {}
 
@@ -87,11 +87,7 @@ final class OnnxGraphs {
         byte[] codes = new byte[weight.length];
         int[] biasCodes = new int[out];
         for (int o = 0; o < out; o++) {
-            float largest = 1e-6f;
-            for (int i = 0; i < size; i++) {
-                largest = Math.max(largest, Math.abs(weight[o * size + i]));
-            }
-            scales[o] = largest / 127;
+            scales[o] = weightScale(weight, o, size);
             for (int i = 0; i < size; i++) {
                 codes[o * size + i] = (byte) Math.rint(weight[o * size + i] / scales[o]);
             }
@@ -106,6 +102,15 @@ final class OnnxGraphs {
         String b =
                 m.dequantize(m.constant(biasCodes, out), m.constant(biasScales, out), m.constant(new int[out], out), 0);
         return m.conv(x, w, b, kernel);
+    }
+
+    /** Returns the step of the {@code size} weights of output channel {@code o}. */
+    static float weightScale(float[] weight, int o, int size) {
+        float largest = 1e-6f;
+        for (int i = 0; i < size; i++) {
+            largest = Math.max(largest, Math.abs(weight[o * size + i]));
+        }
+        return largest / 127;
     }
 
     /** Quantizes and dequantizes, if {@code int8}. */

@@ -38,6 +38,9 @@ public interface Peer {
         /** Runs and returns the output, which must be floats. */
         float[] output();
 
+        /** Runs and returns the output, which must be bytes. */
+        byte[] codes();
+
         @Override
         void close();
     }

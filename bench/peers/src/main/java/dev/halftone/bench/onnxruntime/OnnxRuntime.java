@@ -48,7 +48,7 @@ public final class OnnxRuntime implements Peer {
     private static final class Loaded implements Model {
         private final OrtEnvironment environment;
         private final OrtSession session;
-        private OnnxTensor input;
+        private Map<String, OnnxTensor> inputs = Map.of();
 
         Loaded(OrtEnvironment environment, OrtSession session) {
             this.environment = environment;
@@ -57,11 +57,9 @@ public final class OnnxRuntime implements Peer {
 
         @Override
         public void input(float[] values, long... dims) {
-            FloatBuffer buffer = ByteBuffer.allocateDirect(4 * values.length)
-                    .order(ByteOrder.nativeOrder())
-                    .asFloatBuffer();
+            FloatBuffer buffer = direct(4 * values.length).asFloatBuffer().put(values);
             try {
-                input = OnnxTensor.createTensor(environment, buffer.put(values).flip(), dims);
+                inputs = Map.of("input", OnnxTensor.createTensor(environment, buffer.flip(), dims));
             } catch (OrtException e) {
                 throw new IllegalStateException(e);
             }
@@ -69,18 +67,21 @@ public final class OnnxRuntime implements Peer {
 
         @Override
         public void input(byte[] values, long... dims) {
-            ByteBuffer buffer = ByteBuffer.allocateDirect(values.length).order(ByteOrder.nativeOrder());
+            ByteBuffer buffer = direct(values.length).put(values);
             try {
-                input = OnnxTensor.createTensor(
-                        environment, buffer.put(values).flip(), dims, OnnxJavaType.UINT8);
+                inputs = Map.of("input", OnnxTensor.createTensor(environment, buffer.flip(), dims, OnnxJavaType.UINT8));
             } catch (OrtException e) {
                 throw new IllegalStateException(e);
             }
         }
 
+        private static ByteBuffer direct(int bytes) {
+            return ByteBuffer.allocateDirect(bytes).order(ByteOrder.nativeOrder());
+        }
+
         @Override
         public void run() {
-            try (OrtSession.Result result = session.run(Map.of("input", input))) {
+            try (OrtSession.Result result = session.run(inputs)) {
                 if (result.size() != 1) {
                     throw new IllegalStateException(result.size() + " outputs");
                 }
@@ -91,7 +92,7 @@ public final class OnnxRuntime implements Peer {
 
         @Override
         public float[] output() {
-            try (OrtSession.Result result = session.run(Map.of("input", input))) {
+            try (OrtSession.Result result = session.run(inputs)) {
                 FloatBuffer buffer = ((OnnxTensor) result.get(0)).getFloatBuffer();
                 float[] values = new float[buffer.remaining()];
                 buffer.get(values);
@@ -102,8 +103,20 @@ public final class OnnxRuntime implements Peer {
         }
 
         @Override
+        public byte[] codes() {
+            try (OrtSession.Result result = session.run(inputs)) {
+                ByteBuffer buffer = ((OnnxTensor) result.get(0)).getByteBuffer();
+                byte[] values = new byte[buffer.remaining()];
+                buffer.get(values);
+                return values;
+            } catch (OrtException e) {
+                throw new IllegalStateException(e);
+            }
+        }
+
+        @Override
         public void close() {
-            input.close();
+            inputs.values().forEach(OnnxTensor::close);
             try {
                 session.close();
             } catch (OrtException e) {
