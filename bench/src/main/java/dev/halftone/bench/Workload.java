@@ -5,6 +5,7 @@ import dev.halftone.models.Edsr;
 import dev.halftone.models.EdsrConfig;
 import dev.halftone.nn.Plan;
 import dev.halftone.nn.StateDict;
+import dev.halftone.nn.op.WinogradConv2dOp;
 import dev.halftone.quant.Quantization;
 import dev.halftone.quant.Recipes;
 import dev.halftone.quant.Scope;
@@ -14,13 +15,12 @@ import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
 import dev.halftone.tensor.io.StoredTensor;
 import dev.halftone.tensor.kernels.ActivationCodes;
-import dev.halftone.tensor.kernels.ConvGeometry;
-import dev.halftone.tensor.kernels.ConvKernels;
 import dev.halftone.tensor.kernels.ConvOutput;
 import dev.halftone.tensor.kernels.KernelProvider;
 import dev.halftone.tensor.kernels.MatmulKernels;
 import dev.halftone.tensor.kernels.PackedConv;
 import dev.halftone.tensor.kernels.QuantizedConvWeight;
+import dev.halftone.tensor.kernels.WinogradWeight;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -72,8 +72,12 @@ enum Workload {
                 .limit(CHAIN)
                 .toList();
         Tensor bias = uniform(random, 0.1f, CHANNELS);
-        ConvKernels kernels = KernelProvider.kernels().conv();
-        ConvGeometry g = new ConvGeometry(1, size, size, CHANNELS, CHANNELS, 3, 1, 1);
+        // What plans make of a convolution with constant weights: Winograd's algorithm.
+        List<WinogradConv2dOp> ops = weights.stream()
+                .map(w -> new WinogradConv2dOp(w, bias, 1, true, false, 1))
+                .toList();
+        List<WinogradWeight> ready =
+                ops.stream().map(WinogradConv2dOp::transform).toList();
         Tensor[] maps = {
             uniform(random, 1, 1, size, size, CHANNELS), Tensor.zeros(1, size, size, CHANNELS),
         };
@@ -83,10 +87,8 @@ enum Workload {
                 true,
                 () -> {
                     for (int i = 0; i < CHAIN; i++) {
-                        Tensor w = weights.get(i);
-                        Tensor x = maps[i % 2];
-                        Tensor y = maps[1 - i % 2];
-                        compute.forEachRange(g.rows(), (from, to) -> kernels.forward(g, x, w, bias, true, y, from, to));
+                        Tensor[] x = {maps[i % 2]};
+                        ops.get(i).run(compute, ready.get(i), x, maps[1 - i % 2], 1, 1);
                     }
                 },
                 CHAIN));
