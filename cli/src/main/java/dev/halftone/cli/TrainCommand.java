@@ -68,8 +68,12 @@ final class TrainCommand implements Callable<Integer> {
     @Option(names = "--scale", paramLabel = "S", description = "The upscaling factor 2, 3 or 4 (default: 2).")
     private @Nullable Integer scale;
 
-    @Option(names = "--from", paramLabel = "FILE", description = "Start from the weights of this checkpoint.")
-    private @Nullable Path from;
+    @Option(
+            names = "--from",
+            paramLabel = "MODEL",
+            description = "Start from the weights of this bundled model or checkpoint; with another --scale, from"
+                    + " those that fit.")
+    private @Nullable String from;
 
     @Option(
             names = "--teacher",
@@ -219,7 +223,10 @@ final class TrainCommand implements Callable<Integer> {
 
     private SuperResolutionNetwork network() throws IOException {
         if (from != null) {
-            return Zoo.build(WeightFile.read(from), scale == null ? 0 : scale);
+            SuperResolutionNetwork network = Zoo.build(Zoo.read(from, 0));
+            return scale != null && scale != network.scale() && network instanceof Edsr edsr
+                    ? edsr.warmStart(scale, new SplittableRandom(seed))
+                    : network;
         }
         EdsrConfig config = new EdsrConfig(
                 blocks == null ? 8 : blocks, features == null ? 32 : features, scale == null ? 2 : scale, 1);

@@ -3,11 +3,15 @@ package dev.halftone.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.halftone.tensor.io.WeightFile;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -84,6 +88,31 @@ final class TrainCommandTest {
                 output);
         assertThat(run.exitCode()).as(run.err()).isZero();
         assertThat(Run.of("inspect", output).out()).contains("blocks 2, features 8");
+    }
+
+    @Test
+    void startsAnotherScaleFromTheWeightsThatFit() throws IOException {
+        Path network = Samples.network(folder);
+        // Steps too small to change a weight.
+        Object[] args = {"train", "edsr", "--from", network, "--scale", 4, "--steps", 1, "--batch", 1, "--patch", 8};
+        Run run = Run.of(Stream.concat(Stream.of(args), Stream.of("--learning-rate", 1e-30, "-o", output))
+                .toArray());
+        assertThat(run.exitCode()).as(run.err()).isZero();
+        Map<String, String> before = tensors(network);
+        assertThat(tensors(output))
+                .hasSize(before.size() + 2)
+                .containsKey("tail.0.2.weight")
+                .containsAllEntriesOf(before);
+    }
+
+    private static Map<String, String> tensors(Path file) throws IOException {
+        Map<String, String> tensors = new TreeMap<>();
+        WeightFile.read(file)
+                .stateDict()
+                .tensors()
+                .forEach((name, tensor) ->
+                        tensors.put(name, Arrays.toString(tensor.toTensor().toArray())));
+        return tensors;
     }
 
     @Test

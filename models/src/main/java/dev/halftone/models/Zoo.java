@@ -45,7 +45,7 @@ public final class Zoo {
     }
 
     private static final List<Entry> ENTRIES = List.of(
-            new Entry("edsr", 2, "EDSR, 8 blocks x 32 channels, trained by this project", "zoo/edsr-x2.safetensors"));
+            new Entry("edsr", 2, "EDSR, 8 blocks x 64 channels, trained by this project", "zoo/edsr-x2.safetensors"));
 
     private Zoo() {}
 
