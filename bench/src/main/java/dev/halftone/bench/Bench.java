@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.bench;
 
-import java.util.Collection;
+import java.util.List;
 import org.openjdk.jmh.results.RunResult;
 import org.openjdk.jmh.runner.Runner;
 import org.openjdk.jmh.runner.RunnerException;
@@ -10,14 +10,20 @@ import org.openjdk.jmh.runner.options.CommandLineOptionException;
 import org.openjdk.jmh.runner.options.CommandLineOptions;
 import org.openjdk.jmh.runner.options.OptionsBuilder;
 
-/** Runs the JMH benchmarks (arguments are JMH's) and prints a table of GOP/s and of ratios to fp32. */
+/** Runs the JMH benchmarks (arguments are JMH's) and prints a table of the convolutions' GOP/s and ratios to fp32. */
 public final class Bench {
     private Bench() {}
 
     /** Runs. */
     public static void main(String[] args) throws RunnerException, CommandLineOptionException {
         ChainedOptionsBuilder options = new OptionsBuilder().parent(new CommandLineOptions(args));
-        Collection<RunResult> results = new Runner(options.build()).run();
+        List<RunResult> results = new Runner(options.build())
+                .run().stream()
+                        .filter(r -> r.getParams().getBenchmark().contains(ConvBenchmark.class.getSimpleName()))
+                        .toList();
+        if (results.isEmpty()) {
+            return;
+        }
         System.out.printf("%n%-20s %5s %5s %10s %9s %9s%n", "64 -> 64, 3x3", "size", "bits", "ms", "GOP/s", "fp32/own");
         for (RunResult r : results) {
             String name = r.getParams().getBenchmark().replaceAll(".*\\.", "");
