@@ -26,6 +26,7 @@ import dev.halftone.nn.op.RollOp;
 import dev.halftone.nn.op.ScaleOp;
 import dev.halftone.nn.op.SliceOp;
 import dev.halftone.nn.op.SoftmaxOp;
+import dev.halftone.nn.op.WindowAttentionOp;
 import dev.halftone.nn.op.WindowPartitionOp;
 import dev.halftone.nn.op.WindowReverseOp;
 import dev.halftone.nn.op.ZeroPadOp;
@@ -234,6 +235,11 @@ public final class Value {
     /** The inverse of {@link #windowPartition} for images of {@code height} and {@code width}. */
     public Value windowReverse(int window, int height, int width) {
         return graph.apply(new WindowReverseOp(window, height, width), this);
+    }
+
+    /** Self-attention inside windows of {@code [N, H, W, 3 C]} to {@code [N, H, W, C]}, see {@link WindowAttentionOp}. */
+    public Value windowAttention(Value biasTable, int heads, int window, int shift) {
+        return graph.apply(new WindowAttentionOp(heads, window, shift), this, biasTable);
     }
 
     /** {@code [N, H, W, C]} to {@code [N, H factor, W factor, C]} by repeating pixels. */

@@ -81,6 +81,8 @@ class GradientCheckTest {
                 of("roll", v -> v[0].roll(1, -2), s(2, 3, 4, 2)),
                 of("window partition", v -> v[0].windowPartition(2), s(2, 4, 6, 2)),
                 of("window reverse", v -> v[0].windowReverse(2, 4, 6), s(12, 2, 2, 2)),
+                of("window attention", v -> v[0].windowAttention(v[1], 2, 2, 0), s(2, 2, 4, 12), s(9, 2)),
+                of("window attention, shifted", v -> v[0].windowAttention(v[1], 1, 3, 1), s(1, 6, 3, 9), s(25, 1)),
                 of("nearest", v -> v[0].upsampleNearest(3), s(2, 2, 3, 2)),
                 of("pixel shuffle", v -> v[0].pixelShuffle(2), s(1, 2, 3, 8)),
                 of("pixel unshuffle", v -> v[0].pixelUnshuffle(2), s(1, 4, 6, 2)),

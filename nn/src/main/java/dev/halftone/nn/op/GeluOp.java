@@ -4,6 +4,8 @@ package dev.halftone.nn.op;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.Tensor;
+import dev.halftone.tensor.kernels.KernelProvider;
+import dev.halftone.tensor.kernels.NormKernels;
 import org.jspecify.annotations.Nullable;
 
 /** The Gaussian error linear unit (Hendrycks and Gimpel 2016) in its exact form: {@code x} times the normal probability below {@code x}. */
@@ -25,29 +27,16 @@ public record GeluOp() implements Op {
 
     @Override
     public void forward(Compute compute, Tensor[] inputs, Tensor output) {
-        float[] x = inputs[0].array();
-        float[] y = output.array();
-        compute.forEachRange(output.size(), (from, to) -> {
-            for (int i = from; i < to; i++) {
-                float v = x[inputs[0].offset() + i];
-                y[output.offset() + i] = (float) (v * StandardNormal.cumulative(v));
-            }
-        });
+        NormKernels kernels = KernelProvider.kernels().norm();
+        Ranges.forEach(compute, output.size(), (from, to) -> kernels.gelu(inputs[0], output, from, to));
     }
 
     @Override
     public @Nullable Tensor[] backward(
             Compute compute, Tensor[] inputs, Tensor output, Tensor gradient, boolean[] wanted) {
-        float[] x = inputs[0].array();
-        float[] dy = gradient.array();
-        Tensor dx = Tensor.zeros(output.shape());
-        compute.forEachRange(output.size(), (from, to) -> {
-            for (int i = from; i < to; i++) {
-                float v = x[inputs[0].offset() + i];
-                double slope = StandardNormal.cumulative(v) + v * StandardNormal.density(v);
-                dx.array()[i] = (float) (dy[gradient.offset() + i] * slope);
-            }
-        });
-        return new @Nullable Tensor[] {dx};
+        NormKernels kernels = KernelProvider.kernels().norm();
+        Ranges.forEach(
+                compute, output.size(), (from, to) -> kernels.geluGradient(inputs[0], gradient, gradient, from, to));
+        return new @Nullable Tensor[] {gradient};
     }
 }

@@ -38,6 +38,7 @@ public sealed interface Op
                 ScaleOp,
                 SliceOp,
                 SoftmaxOp,
+                WindowAttentionOp,
                 WindowPartitionOp,
                 WindowReverseOp,
                 WinogradConv2dOp,

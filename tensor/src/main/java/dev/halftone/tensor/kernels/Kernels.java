@@ -18,6 +18,12 @@ public interface Kernels {
     /** Returns the elementwise operations and reductions. */
     PointwiseKernels pointwise();
 
+    /** Returns layer normalisation and GELU. */
+    NormKernels norm();
+
+    /** Returns the attention inside windows. */
+    AttentionKernels attention();
+
     /** Returns the convolutions on low-bit codes. */
     LowBitKernels lowBit();
 }

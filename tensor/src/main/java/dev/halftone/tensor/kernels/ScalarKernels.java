@@ -9,6 +9,8 @@ public final class ScalarKernels implements Kernels {
     private final ConvKernels conv = new ScalarConvKernels();
     private final MatmulKernels matmul = new ScalarMatmulKernels();
     private final PointwiseKernels pointwise = new ScalarPointwiseKernels();
+    private final NormKernels norm = new ScalarNormKernels();
+    private final AttentionKernels attention = new ScalarAttentionKernels();
     private final LowBitKernels lowBit = new ScalarLowBitKernels();
 
     @Override
@@ -34,6 +36,16 @@ public final class ScalarKernels implements Kernels {
     @Override
     public PointwiseKernels pointwise() {
         return pointwise;
+    }
+
+    @Override
+    public NormKernels norm() {
+        return norm;
+    }
+
+    @Override
+    public AttentionKernels attention() {
+        return attention;
     }
 
     @Override

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.tensor.vector;
 
+import dev.halftone.tensor.kernels.AttentionKernels;
 import dev.halftone.tensor.kernels.ConvKernels;
 import dev.halftone.tensor.kernels.Kernels;
 import dev.halftone.tensor.kernels.LowBitKernels;
 import dev.halftone.tensor.kernels.MatmulKernels;
+import dev.halftone.tensor.kernels.NormKernels;
 import dev.halftone.tensor.kernels.PointwiseKernels;
 
 /** The kernels on the JDK Vector API, at the platform's preferred width. */
@@ -12,6 +14,8 @@ public final class VectorKernels implements Kernels {
     private final ConvKernels conv = new VectorConvKernels();
     private final MatmulKernels matmul = new VectorMatmulKernels();
     private final PointwiseKernels pointwise = new VectorPointwiseKernels();
+    private final NormKernels norm = new VectorNormKernels();
+    private final AttentionKernels attention = new VectorAttentionKernels();
     private final LowBitKernels lowBit = new VectorLowBitKernels();
 
     /** Creates the kernels. */
@@ -40,6 +44,16 @@ public final class VectorKernels implements Kernels {
     @Override
     public PointwiseKernels pointwise() {
         return pointwise;
+    }
+
+    @Override
+    public NormKernels norm() {
+        return norm;
+    }
+
+    @Override
+    public AttentionKernels attention() {
+        return attention;
     }
 
     @Override

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package dev.halftone.nn;
+package dev.halftone.nn.op;
 
 import dev.halftone.tensor.Tensor;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package dev.halftone.nn;
+package dev.halftone.nn.op;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;

@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.tensor.vector;
+
+import dev.halftone.tensor.Tensor;
+import dev.halftone.tensor.kernels.AttentionGeometry;
+import dev.halftone.tensor.kernels.AttentionKernels;
+import java.util.Arrays;
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.VectorOperators;
+import jdk.incubator.vector.VectorSpecies;
+
+/**
+ * Attention inside windows on the micro-kernel of {@link Panels}. Queries are turned so that the lanes run over the queries of a window
+ * (64 of them, not the 10 channels of a head), scores have the key first, and a softmax needs no sum across lanes.
+ */
+final class VectorAttentionKernels implements AttentionKernels {
+    private static final VectorSpecies<Float> FLOATS = Panels.SPECIES;
+    private static final int LANES = Panels.LANES;
+
+    /** Where in the scratch memory everything lies. */
+    private record Layout(
+            AttentionGeometry g,
+            int n,
+            int stride,
+            int wide,
+            int q,
+            int k,
+            int v,
+            int scores,
+            int y,
+            int inverse,
+            int dy,
+            int dyRows,
+            int qRows,
+            int dScores,
+            int rows,
+            int zeros,
+            int size) {
+        static Layout of(AttentionGeometry g) {
+            int n = g.pixels();
+            int stride = g.stride();
+            int channels = g.channels();
+            int wide = Math.ceilDiv(g.depth(), LANES) * LANES;
+            int q = 0;
+            int k = q + channels * stride;
+            int v = k + n * channels;
+            int scores = v + n * channels;
+            int y = scores + n * stride;
+            int inverse = y + channels * stride;
+            int dy = inverse + stride;
+            int dyRows = dy + channels * stride;
+            int qRows = dyRows + n * wide;
+            int dScores = qRows + n * wide;
+            int rows = dScores + n * stride;
+            int zeros = rows + n * wide;
+            return new Layout(
+                    g,
+                    n,
+                    stride,
+                    wide,
+                    q,
+                    k,
+                    v,
+                    scores,
+                    y,
+                    inverse,
+                    dy,
+                    dyRows,
+                    qRows,
+                    dScores,
+                    rows,
+                    zeros,
+                    zeros + Math.max(stride, wide));
+        }
+    }
+
+    @Override
+    public int scratch(AttentionGeometry g) {
+        return Layout.of(g).size;
+    }
+
+    @Override
+    public void forward(AttentionGeometry g, Tensor qkv, float[] bias, Tensor y, float[] scratch, int from, int to) {
+        g.check(qkv, bias, y, from, to);
+        Layout s = Layout.of(g);
+        int[] pixels = new int[s.n];
+        Arrays.fill(scratch, 0, s.size, 0f);
+        for (int window = from; window < to; window++) {
+            g.pixels(window, pixels);
+            gather(s, qkv, pixels, scratch);
+            for (int head = 0; head < g.heads(); head++) {
+                scores(s, bias, g.kind(window), head, scratch);
+                // y[c, i] = sum over j of v[j, c] e[j, i]
+                product(
+                        s,
+                        scratch,
+                        s.v + head * g.depth(),
+                        1,
+                        g.channels(),
+                        s.scores,
+                        s.stride,
+                        s.y + head * g.depth() * s.stride,
+                        g.depth(),
+                        s.n,
+                        s.stride);
+                divide(s, head, scratch);
+            }
+            turnBack(scratch, s.y, s.stride, g.channels(), y, pixels, g.channels(), 0);
+        }
+    }
+
+    /** Copies keys and values of a window, and turns its queries: {@code q[c, i]}, scaled. */
+    private static void gather(Layout s, Tensor qkv, int[] pixels, float[] scratch) {
+        int channels = s.g.channels();
+        float scale = s.g.queryScale();
+        for (int i = 0; i < s.n; i++) {
+            int at = qkv.offset() + pixels[i] * 3 * channels;
+            turn(qkv.array(), at, channels, scale, scratch, s.q + i, s.stride);
+            System.arraycopy(qkv.array(), at + channels, scratch, s.k + i * channels, channels);
+            System.arraycopy(qkv.array(), at + 2 * channels, scratch, s.v + i * channels, channels);
+        }
+    }
+
+    private static void turn(float[] from, int at, int count, float scale, float[] to, int toAt, int step) {
+        for (int c = 0; c < count; c++) {
+            to[toAt + c * step] = from[at + c] * scale;
+        }
+    }
+
+    /** Copies {@code rows[c, i]} to channels of pixels. */
+    private static void turnBack(
+            float[] rows, int at, int stride, int channels, Tensor to, int[] pixels, int step, int channel) {
+        for (int i = 0; i < pixels.length; i++) {
+            int toAt = to.offset() + pixels[i] * step + channel;
+            for (int c = 0; c < channels; c++) {
+                to.array()[toAt + c] = rows[at + c * stride + i];
+            }
+        }
+    }
+
+    /** Computes {@code e[j, i]} and the inverses of its sums for one head. */
+    private static void scores(Layout s, float[] bias, int kind, int head, float[] scratch) {
+        AttentionGeometry g = s.g;
+        Panels panels = new Panels(scratch, scratch, scratch, bias);
+        panels.rows = 1;
+        panels.run = g.depth();
+        panels.xStep = g.channels();
+        panels.xInner = 1;
+        panels.wStep = s.stride;
+        panels.yStep = s.stride;
+        panels.initStep = s.stride;
+        panels.run(
+                s.n,
+                s.stride,
+                s.k + head * g.depth(),
+                s.q + head * g.depth() * s.stride,
+                (kind * g.heads() + head) * s.n * s.stride,
+                s.scores);
+        for (int i = 0; i < s.stride; i += LANES) {
+            softmax(scratch, s.scores + i, s.n, s.stride, s.inverse + i);
+        }
+    }
+
+    private static void softmax(float[] scores, int at, int n, int stride, int inverseAt) {
+        FloatVector max = FloatVector.fromArray(FLOATS, scores, at);
+        for (int j = 1; j < n; j++) {
+            FloatVector v = FloatVector.fromArray(FLOATS, scores, at + j * stride);
+            max = v.blend(max, max.compare(VectorOperators.GE, v));
+        }
+        FloatVector sum = FloatVector.zero(FLOATS);
+        for (int j = 0; j < n; j++) {
+            FloatVector e = VectorExponential.exp(
+                    FloatVector.fromArray(FLOATS, scores, at + j * stride).sub(max));
+            e.intoArray(scores, at + j * stride);
+            sum = sum.add(e);
+        }
+        FloatVector.broadcast(FLOATS, 1f).div(sum).intoArray(scores, inverseAt);
+    }
+
+    /** Multiplies the outputs of a head with the inverses of the sums. */
+    private static void divide(Layout s, int head, float[] scratch) {
+        int at = s.y + head * s.g.depth() * s.stride;
+        for (int i = 0; i < s.stride; i += LANES) {
+            FloatVector inverse = FloatVector.fromArray(FLOATS, scratch, s.inverse + i);
+            for (int c = 0; c < s.g.depth(); c++) {
+                int to = at + c * s.stride + i;
+                FloatVector.fromArray(FLOATS, scratch, to).mul(inverse).intoArray(scratch, to);
+            }
+        }
+    }
+
+    /** {@code y[p, c] = sum over k of x[p, k] w[k, c]}, all in the scratch memory. */
+    private static void product(
+            Layout s,
+            float[] scratch,
+            int x,
+            int xStep,
+            int xInner,
+            int w,
+            int wStep,
+            int y,
+            int count,
+            int run,
+            int columns) {
+        Panels panels = new Panels(scratch, scratch, scratch, scratch);
+        panels.rows = 1;
+        panels.run = run;
+        panels.xStep = xStep;
+        panels.xInner = xInner;
+        panels.wStep = wStep;
+        panels.yStep = columns;
+        panels.run(count, columns, x, w, s.zeros, y);
+    }
+
+    @Override
+    public void backward(
+            AttentionGeometry g,
+            Tensor qkv,
+            float[] bias,
+            Tensor dy,
+            Tensor dqkv,
+            Tensor dBias,
+            float[] scratch,
+            int from,
+            int to) {
+        g.check(qkv, bias, dy, from, to);
+        Layout s = Layout.of(g);
+        int channels = g.channels();
+        int depth = g.depth();
+        int[] pixels = new int[s.n];
+        Arrays.fill(scratch, 0, s.size, 0f);
+        for (int window = from; window < to; window++) {
+            g.pixels(window, pixels);
+            gather(s, qkv, pixels, scratch);
+            for (int i = 0; i < s.n; i++) {
+                turn(dy.array(), dy.offset() + pixels[i] * channels, channels, 1, scratch, s.dy + i, s.stride);
+            }
+            for (int head = 0; head < g.heads(); head++) {
+                int first = head * depth;
+                scores(s, bias, g.kind(window), head, scratch);
+                // Of probabilities: dp[j, i] = sum over c of v[j, c] dy[c, i]
+                product(
+                        s,
+                        scratch,
+                        s.v + first,
+                        channels,
+                        1,
+                        s.dy + first * s.stride,
+                        s.stride,
+                        s.dScores,
+                        s.n,
+                        depth,
+                        s.stride);
+                for (int i = 0; i < s.stride; i += LANES) {
+                    softmaxGradient(scratch, s.scores + i, s.dScores + i, s.n, s.stride, s.inverse + i);
+                }
+                add(scratch, s.dScores, dBias.array(), dBias.offset() + head * s.n * s.stride, s.n * s.stride);
+                // dq[c, i] = sum over j of k[j, c] ds[j, i]
+                product(
+                        s,
+                        scratch,
+                        s.k + first,
+                        1,
+                        channels,
+                        s.dScores,
+                        s.stride,
+                        s.y + first * s.stride,
+                        depth,
+                        s.n,
+                        s.stride);
+                // dk[j, c] = sum over i of ds[j, i] q[i, c], and dv[j, c] = sum over i of p[j, i] dy[i, c]
+                wideRows(scratch, s.q + first * s.stride, s.stride, depth, s.qRows, s.wide, s.n);
+                wideRows(scratch, s.dy + first * s.stride, s.stride, depth, s.dyRows, s.wide, s.n);
+                product(s, scratch, s.dScores, s.stride, 1, s.qRows, s.wide, s.rows, s.n, s.n, s.wide);
+                scatter(scratch, s.rows, s.wide, depth, dqkv, pixels, 3 * channels, channels + first);
+                product(s, scratch, s.scores, s.stride, 1, s.dyRows, s.wide, s.rows, s.n, s.n, s.wide);
+                scatter(scratch, s.rows, s.wide, depth, dqkv, pixels, 3 * channels, 2 * channels + first);
+            }
+            scale(scratch, s.y, channels * s.stride, g.queryScale());
+            turnBack(scratch, s.y, s.stride, channels, dqkv, pixels, 3 * channels, 0);
+        }
+    }
+
+    /** Copies {@code rows[c, i]} to {@code to[i, c]}, whose rows are longer. */
+    private static void wideRows(float[] scratch, int at, int stride, int depth, int to, int wide, int n) {
+        for (int i = 0; i < n; i++) {
+            for (int c = 0; c < depth; c++) {
+                scratch[to + i * wide + c] = scratch[at + c * stride + i];
+            }
+        }
+    }
+
+    private static void scatter(
+            float[] rows, int at, int wide, int depth, Tensor to, int[] pixels, int step, int channel) {
+        for (int i = 0; i < pixels.length; i++) {
+            System.arraycopy(rows, at + i * wide, to.array(), to.offset() + pixels[i] * step + channel, depth);
+        }
+    }
+
+    /** Turns {@code e} into probabilities and their gradients into those of the scores. */
+    private static void softmaxGradient(float[] a, int e, int d, int n, int stride, int inverseAt) {
+        FloatVector inverse = FloatVector.fromArray(FLOATS, a, inverseAt);
+        FloatVector dot = FloatVector.zero(FLOATS);
+        for (int j = 0; j < n; j++) {
+            FloatVector p = FloatVector.fromArray(FLOATS, a, e + j * stride).mul(inverse);
+            p.intoArray(a, e + j * stride);
+            dot = p.fma(FloatVector.fromArray(FLOATS, a, d + j * stride), dot);
+        }
+        for (int j = 0; j < n; j++) {
+            FloatVector.fromArray(FLOATS, a, d + j * stride)
+                    .sub(dot)
+                    .mul(FloatVector.fromArray(FLOATS, a, e + j * stride))
+                    .intoArray(a, d + j * stride);
+        }
+    }
+
+    private static void add(float[] from, int at, float[] to, int toAt, int count) {
+        for (int i = 0; i < count; i += LANES) {
+            FloatVector.fromArray(FLOATS, to, toAt + i)
+                    .add(FloatVector.fromArray(FLOATS, from, at + i))
+                    .intoArray(to, toAt + i);
+        }
+    }
+
+    private static void scale(float[] a, int at, int count, float factor) {
+        for (int i = at; i < at + count; i += LANES) {
+            FloatVector.fromArray(FLOATS, a, i).mul(factor).intoArray(a, i);
+        }
+    }
+}
