@@ -42,7 +42,7 @@ final class ConvEnd {
         affine = new ConvAffine(weight, grid);
         this.weightCentre = weightCentre;
         int channels = weight.outChannels();
-        stride = Math.ceilDiv(channels, LANES) * LANES;
+        stride = Math.ceilDiv(channels, 4 * LANES) * 4 * LANES;
         a = Arrays.copyOf(affine.a(), stride);
         b = Arrays.copyOf(affine.b(), stride);
         d = new float[affine.borders() * stride];
@@ -108,6 +108,41 @@ final class ConvEnd {
                 lanes(sum, border, codeSum, channel + c, count - c, relu, y, to + c);
             }
         }
+    }
+
+    /**
+     * Computes which of {@code pixels} outputs of a row reach a threshold, for a block of {@code 4 * LANES} channels from {@code
+     * channel} on. Only for sums without centres or bias.
+     *
+     * @param sums {@code [pixels, 4 * LANES]}
+     * @param reached one bit for each channel of the block, the first as the lowest; {@code [pixels]}
+     */
+    void reach(Row row, int x, int pixels, int channel, int[] sums, float threshold, long[] reached) {
+        FloatVector a0 = FloatVector.fromArray(Panels.SPECIES, a, channel);
+        FloatVector a1 = FloatVector.fromArray(Panels.SPECIES, a, channel + LANES);
+        FloatVector a2 = FloatVector.fromArray(Panels.SPECIES, a, channel + 2 * LANES);
+        FloatVector a3 = FloatVector.fromArray(Panels.SPECIES, a, channel + 3 * LANES);
+        FloatVector b0 = FloatVector.fromArray(Panels.SPECIES, b, channel);
+        FloatVector b1 = FloatVector.fromArray(Panels.SPECIES, b, channel + LANES);
+        FloatVector b2 = FloatVector.fromArray(Panels.SPECIES, b, channel + 2 * LANES);
+        FloatVector b3 = FloatVector.fromArray(Panels.SPECIES, b, channel + 3 * LANES);
+        FloatVector t = FloatVector.broadcast(Panels.SPECIES, threshold);
+        for (int p = 0; p < pixels; p++) {
+            int border = row.borderAt[x + p] + channel;
+            FloatVector codeSum = FloatVector.broadcast(Panels.SPECIES, (float) row.codeSums[x + p]);
+            reached[p] = lanes(sums, 4 * p * LANES, a0, b0, codeSum, border, t)
+                    | lanes(sums, (4 * p + 1) * LANES, a1, b1, codeSum, border + LANES, t) << LANES
+                    | lanes(sums, (4 * p + 2) * LANES, a2, b2, codeSum, border + 2 * LANES, t) << (2 * LANES)
+                    | lanes(sums, (4 * p + 3) * LANES, a3, b3, codeSum, border + 3 * LANES, t) << (3 * LANES);
+        }
+    }
+
+    private long lanes(
+            int[] sums, int at, FloatVector a, FloatVector b, FloatVector codeSum, int border, FloatVector t) {
+        FloatVector products = (FloatVector) IntVector.fromArray(INTS, sums, at).convert(VectorOperators.I2F, 0);
+        return a.fma(products, b.fma(codeSum, FloatVector.fromArray(Panels.SPECIES, d, border)))
+                .compare(VectorOperators.GE, t)
+                .toLong();
     }
 
     /**

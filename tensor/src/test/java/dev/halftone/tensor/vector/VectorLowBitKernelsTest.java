@@ -4,6 +4,7 @@ package dev.halftone.tensor.vector;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.halftone.tensor.Tensor;
+import dev.halftone.tensor.UniformGrid;
 import dev.halftone.tensor.kernels.ActivationCodes;
 import dev.halftone.tensor.kernels.ConvOutput;
 import dev.halftone.tensor.kernels.LowBitKernels;
@@ -15,6 +16,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
@@ -95,24 +97,34 @@ class VectorLowBitKernelsTest {
     @ParameterizedTest
     @MethodSource("cases")
     void endsLikeTheReference(QuantizedConvCase c) {
-        for (int nextBits : new int[] {2, 5}) {
-            QuantizedConvCase next = new QuantizedConvCase(
-                    c.batch(), c.height(), c.width(), c.out(), 6, 3, nextBits, nextBits, Fill.RANDOM, c.seed() + 1);
-            for (boolean residual : new boolean[] {false, true}) {
-                for (boolean store : new boolean[] {false, true}) {
-                    End expected = end(reference, c, next, residual, store);
-                    End found = end(vector, c, next, residual, store);
-                    assertThat(found.codes()).isEqualTo(expected.codes());
-                    assertThat(found.y()).isEqualTo(expected.y());
-                }
-            }
+        for (boolean relu : new boolean[] {false, true}) {
+            check(c, 1, relu, false, false);
+            check(c, 2, relu, true, false);
         }
+        check(c, 1, true, true, true);
+        check(c, 2, true, false, false);
+        check(c, 2, true, false, true);
+        check(c, 5, true, true, true);
+    }
+
+    private void check(QuantizedConvCase c, int nextBits, boolean relu, boolean residual, boolean store) {
+        QuantizedConvCase next = new QuantizedConvCase(
+                c.batch(), c.height(), c.width(), c.out(), 6, 3, nextBits, nextBits, Fill.RANDOM, c.seed() + 1);
+        End expected = end(reference, c, next, relu, residual, store);
+        End found = end(vector, c, next, relu, residual, store);
+        assertThat(found.codes()).isEqualTo(expected.codes());
+        assertThat(found.y()).isEqualTo(expected.y());
     }
 
     private record End(byte[] codes, float[] y) {}
 
     private static End end(
-            LowBitKernels kernels, QuantizedConvCase c, QuantizedConvCase following, boolean residual, boolean store) {
+            LowBitKernels kernels,
+            QuantizedConvCase c,
+            QuantizedConvCase following,
+            boolean relu,
+            boolean residual,
+            boolean store) {
         PackedConv conv = kernels.prepare(c.weight(), c.grid());
         PackedConv next = kernels.prepare(following.weight(), following.grid());
         int rows = c.batch() * c.height();
@@ -121,7 +133,7 @@ class VectorLowBitKernelsTest {
         ActivationCodes nextCodes = next.allocate(c.batch(), c.height(), c.width());
         Tensor skip = following.input();
         Tensor y = Tensor.zeros(skip.shape());
-        ConvOutput output = new ConvOutput(true, residual ? skip : null, 0.3f, store ? y : null, next, nextCodes);
+        ConvOutput output = new ConvOutput(relu, residual ? skip : null, 0.3f, store ? y : null, next, nextCodes);
         conv.forward(codes, output, 0, rows);
         if (store) {
             // The codes are those of the stored values.
@@ -130,6 +142,43 @@ class VectorLowBitKernelsTest {
             assertThat(nextCodes.toArray()).isEqualTo(again.toArray());
         }
         return new End(nextCodes.toArray(), y.toArray());
+    }
+
+    /** Outputs that are the smallest with code 1 of the next convolution. */
+    @Test
+    void findsTheThresholdOfTheNextConvolution() {
+        QuantizedConvCase c = new QuantizedConvCase(1, 2, 5, 64, 70, 3, 1, 1, Fill.RANDOM, 5);
+        QuantizedConvCase following = new QuantizedConvCase(1, 2, 5, 70, 6, 3, 1, 1, Fill.RANDOM, 6);
+        float[] outputs = run(reference, c, false, 1);
+        for (int at = 0; at < outputs.length; at += 97) {
+            UniformGrid grid = gridWithThreshold(outputs[at]);
+            PackedConv next = vector.prepare(following.weight(), grid);
+            PackedConv conv = vector.prepare(c.weight(), c.grid());
+            ActivationCodes codes = conv.allocate(1, 2, 5);
+            conv.quantize(noisy(c), codes, 0, 2);
+            ActivationCodes nextCodes = next.allocate(1, 2, 5);
+            conv.forward(codes, new ConvOutput(false, null, 1, null, next, nextCodes), 0, 2);
+            byte[] expected = new byte[outputs.length];
+            for (int i = 0; i < outputs.length; i++) {
+                expected[i] = (byte) grid.code(outputs[i]);
+            }
+            assertThat(expected[at]).isEqualTo((byte) 1);
+            assertThat(nextCodes.toArray()).isEqualTo(expected);
+        }
+    }
+
+    private static UniformGrid gridWithThreshold(float threshold) {
+        float upper = threshold + 0.5f;
+        for (int i = 0; i < 10; i++) {
+            upper = Math.nextUp(upper);
+        }
+        for (; upper > threshold; upper = Math.nextDown(upper)) {
+            UniformGrid grid = new UniformGrid(1, threshold - 0.5f, upper);
+            if (grid.code(threshold) == 1 && grid.code(Math.nextDown(threshold)) == 0) {
+                return grid;
+            }
+        }
+        throw new AssertionError("no grid with threshold " + threshold);
     }
 
     /** Inputs between and beyond the levels, and some special values. */
