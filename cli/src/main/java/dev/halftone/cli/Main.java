@@ -37,6 +37,7 @@ public final class Main {
         for (Object command : List.of(
                 new QuantizeCommand(console),
                 new UpscaleCommand(console),
+                new ServeCommand(console),
                 new EvaluateCommand(console),
                 new TrainCommand(console),
                 new InspectCommand(console),

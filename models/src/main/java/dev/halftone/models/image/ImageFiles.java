@@ -11,6 +11,7 @@ import java.io.InputStream;
 import java.io.OutputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import javax.imageio.IIOException;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -39,7 +40,18 @@ public final class ImageFiles {
      *     colours that are not understood, or needs more memory than there is; {@link ImageRows#next} throws the same
      */
     public static ImageRows open(Path file) throws InvalidFileException {
-        requireRegular(file);
+        return open(file, file, Long.MAX_VALUE);
+    }
+
+    /**
+     * Opens an image that somebody else has sent.
+     *
+     * @param name what errors call it
+     * @param mostPixels larger images are refused before anything is allocated for their pixels
+     * @throws InvalidFileException as {@link #open(Path)} does
+     */
+    public static ImageRows open(Path file, Path name, long mostPixels) throws InvalidFileException {
+        requireRegular(file, name);
         InputStream in = null;
         try {
             long size = Files.size(file);
@@ -52,12 +64,12 @@ public final class ImageFiles {
                     // The file is damaged: the decoder says where.
                 }
             }
-            return open(in, file, size, orientation);
+            return open(in, name, size, orientation, mostPixels);
         } catch (IOException e) {
             close(in);
             throw e instanceof InvalidFileException known
                     ? known
-                    : new InvalidFileException(file, "cannot be read: " + InvalidFileException.reason(e), e);
+                    : new InvalidFileException(name, "cannot be read: " + InvalidFileException.reason(e), e);
         }
     }
 
@@ -68,10 +80,11 @@ public final class ImageFiles {
      * @throws InvalidFileException as {@link #open(Path)} does
      */
     public static ImageRows open(InputStream in, Path name) throws InvalidFileException {
-        return open(new BufferedInputStream(in, BUFFER), name, Long.MAX_VALUE, null);
+        return open(new BufferedInputStream(in, BUFFER), name, Long.MAX_VALUE, null, Long.MAX_VALUE);
     }
 
-    private static ImageRows open(InputStream in, Path name, long size, @Nullable Orientation orientation)
+    private static ImageRows open(
+            InputStream in, Path name, long size, @Nullable Orientation orientation, long mostPixels)
             throws InvalidFileException {
         ImageFormat format = null;
         try {
@@ -81,6 +94,7 @@ public final class ImageFiles {
             }
             if (format == ImageFormat.PNG) {
                 PngDecoder png = new PngDecoder(in, size, orientation);
+                requireAtMost(mostPixels, png.header().width(), png.header().height());
                 return new NamedRows(OrientedRows.of(png, png.orientation()), name, format);
             }
             byte[] bytes = in.readNBytes(Integer.MAX_VALUE - Byte.MAX_VALUE);
@@ -88,9 +102,16 @@ public final class ImageFiles {
                 throw new InvalidFileException(name, "has more than 2 GiB; only PNG files may be larger");
             }
             in.close();
-            return new NamedRows(JdkDecoder.open(bytes, format), name, format);
+            return new NamedRows(JdkDecoder.open(bytes, format, mostPixels), name, format);
         } catch (IOException | RuntimeException | OutOfMemoryError e) {
             throw failure(name, format, e);
+        }
+    }
+
+    /** Checks a number of pixels that the caller has set a limit to. */
+    static void requireAtMost(long mostPixels, long width, long height) throws IIOException {
+        if (width * height > mostPixels) {
+            throw new IIOException("it has " + width + "x" + height + " pixels; at most " + mostPixels + " are taken");
         }
     }
 
@@ -101,15 +122,15 @@ public final class ImageFiles {
         return ImageFormat.of(start).orElse(null);
     }
 
-    private static void requireRegular(Path file) throws InvalidFileException {
+    private static void requireRegular(Path file, Path name) throws InvalidFileException {
         if (Files.isDirectory(file)) {
-            throw new InvalidFileException(file, "is a folder, not an image");
+            throw new InvalidFileException(name, "is a folder, not an image");
         }
         if (!Files.exists(file)) {
-            throw new InvalidFileException(file, "does not exist");
+            throw new InvalidFileException(name, "does not exist");
         }
         if (!Files.isRegularFile(file)) {
-            throw new InvalidFileException(file, "is not a regular file");
+            throw new InvalidFileException(name, "is not a regular file");
         }
     }
 

@@ -28,7 +28,7 @@ final class JdkDecoder {
 
     private JdkDecoder() {}
 
-    static ImageRows open(byte[] file, ImageFormat format) throws IOException {
+    static ImageRows open(byte[] file, ImageFormat format, long mostPixels) throws IOException {
         return switch (format) {
             case JPEG -> {
                 JpegSegments segments = JpegSegments.read(file);
@@ -37,27 +37,30 @@ final class JdkDecoder {
                 }
                 yield OrientedRows.of(
                         new BufferedImageRows(
-                                decode(segments.withoutProfile(), format), ColourTags.ofProfile(segments.iccProfile())),
+                                decode(segments.withoutProfile(), format, mostPixels),
+                                ColourTags.ofProfile(segments.iccProfile())),
                         segments.orientation());
             }
             case TIFF -> {
                 if (TiffDirectory.photometric(file) == CMYK) {
                     throw new IIOException("its colours are CMYK, for printing; convert it to RGB first");
                 }
-                yield OrientedRows.of(new BufferedImageRows(decode(file, format)), TiffDirectory.orientation(file));
+                yield OrientedRows.of(
+                        new BufferedImageRows(decode(file, format, mostPixels)), TiffDirectory.orientation(file));
             }
             case WEBP -> {
                 WebpChunks chunks = WebpChunks.read(file);
                 yield OrientedRows.of(
                         new BufferedImageRows(
-                                decode(chunks.withoutProfile(), format), ColourTags.ofProfile(chunks.iccProfile())),
+                                decode(chunks.withoutProfile(), format, mostPixels),
+                                ColourTags.ofProfile(chunks.iccProfile())),
                         chunks.orientation());
             }
-            default -> new BufferedImageRows(decode(file, format));
+            default -> new BufferedImageRows(decode(file, format, mostPixels));
         };
     }
 
-    private static BufferedImage decode(byte[] file, ImageFormat format) throws IOException {
+    private static BufferedImage decode(byte[] file, ImageFormat format, long mostPixels) throws IOException {
         ImageReader reader = reader(format);
         try (ImageInputStream in = new MemoryCacheImageInputStream(new ByteArrayInputStream(file))) {
             List<String> damage = new ArrayList<>();
@@ -77,6 +80,7 @@ final class JdkDecoder {
                 throw new IIOException("it has " + size + "; up to " + DecodedImage.MAX_PIXELS
                         + " are read, and any number from PNG files");
             }
+            ImageFiles.requireAtMost(mostPixels, width, height);
             BufferedImage image = reader.read(0);
             if (!damage.isEmpty()) {
                 throw new IIOException(damage.getFirst());
