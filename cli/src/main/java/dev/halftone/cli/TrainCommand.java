@@ -8,6 +8,8 @@ import dev.halftone.models.Evaluation.Pair;
 import dev.halftone.models.ImageSource;
 import dev.halftone.models.PatchSampler;
 import dev.halftone.models.SuperResolutionNetwork;
+import dev.halftone.models.SwinIr;
+import dev.halftone.models.SwinIrConfig;
 import dev.halftone.models.TeacherBatches;
 import dev.halftone.models.Training;
 import dev.halftone.models.Zoo;
@@ -35,10 +37,11 @@ import picocli.CommandLine.Parameters;
                 "Train a model on photographs and procedural images; goes on after an interruption with --resume.")
 final class TrainCommand implements Callable<Integer> {
     private static final String EDSR = "edsr";
+    private static final String SWINIR_LIGHT = "swinir-light";
 
     private final Console console;
 
-    @Parameters(paramLabel = "MODEL", description = "The architecture: edsr.")
+    @Parameters(paramLabel = "MODEL", description = "The architecture: edsr or swinir-light.")
     private String model = "";
 
     @Option(
@@ -59,10 +62,10 @@ final class TrainCommand implements Callable<Integer> {
             description = "High-resolution images to measure on meanwhile (default: the project's own).")
     private @Nullable Path validation;
 
-    @Option(names = "--blocks", paramLabel = "N", description = "Residual blocks (default: 8).")
+    @Option(names = "--blocks", paramLabel = "N", description = "Residual blocks of edsr (default: 8).")
     private @Nullable Integer blocks;
 
-    @Option(names = "--features", paramLabel = "N", description = "Channels (default: 32).")
+    @Option(names = "--features", paramLabel = "N", description = "Channels of edsr (default: 32).")
     private @Nullable Integer features;
 
     @Option(names = "--scale", paramLabel = "S", description = "The upscaling factor 2, 3 or 4 (default: 2).")
@@ -198,7 +201,9 @@ final class TrainCommand implements Callable<Integer> {
     }
 
     private void checkOptions() {
-        require(model.equals(EDSR), "'" + model + "' is no architecture that can be trained; there is " + EDSR);
+        require(
+                model.equals(EDSR) || model.equals(SWINIR_LIGHT),
+                "'" + model + "' is no architecture that can be trained; there are " + EDSR + " and " + SWINIR_LIGHT);
         require(steps >= 1, "--steps must be at least 1, not " + steps);
         require(every >= 1, "--every must be at least 1, not " + every);
         require(batch >= 1, "--batch must be at least 1, not " + batch);
@@ -211,8 +216,9 @@ final class TrainCommand implements Callable<Integer> {
         require(blocks == null || blocks >= 1, "--blocks must be at least 1, not " + blocks);
         require(features == null || features >= 1, "--features must be at least 1, not " + features);
         require(
-                from == null || (blocks == null && features == null),
-                "--from says how many blocks and features there are; leave out --blocks and --features");
+                (from == null && model.equals(EDSR)) || (blocks == null && features == null),
+                "--blocks and --features are for edsr from scratch; " + (from == null ? model : from)
+                        + " says how many there are");
     }
 
     private static void require(boolean condition, String otherwise) {
@@ -224,12 +230,19 @@ final class TrainCommand implements Callable<Integer> {
     private SuperResolutionNetwork network() throws IOException {
         if (from != null) {
             SuperResolutionNetwork network = Zoo.build(Zoo.read(from, 0));
-            return scale != null && scale != network.scale() && network instanceof Edsr edsr
-                    ? edsr.warmStart(scale, new SplittableRandom(seed))
+            String found = network.metadata().getOrDefault("architecture", "");
+            require(
+                    model.startsWith(found),
+                    "--from " + from + " is a network of architecture " + found + ", not " + model);
+            return scale != null && scale != network.scale()
+                    ? network.warmStart(scale, new SplittableRandom(seed))
                     : network;
         }
-        EdsrConfig config = new EdsrConfig(
-                blocks == null ? 8 : blocks, features == null ? 32 : features, scale == null ? 2 : scale, 1);
+        int factor = scale == null ? 2 : scale;
+        if (model.equals(SWINIR_LIGHT)) {
+            return new SwinIr(SwinIrConfig.light(factor)).initialize(new SplittableRandom(seed));
+        }
+        EdsrConfig config = new EdsrConfig(blocks == null ? 8 : blocks, features == null ? 32 : features, factor, 1);
         return new Edsr(config).initialize(new SplittableRandom(seed));
     }
 

@@ -116,8 +116,35 @@ final class TrainCommandTest {
     }
 
     @Test
+    void trainsSwinIr() throws IOException {
+        Run run = Run.of(
+                "train",
+                "swinir-light",
+                "--images",
+                images,
+                "--validation",
+                images,
+                "--steps",
+                1,
+                "--batch",
+                1,
+                "--patch",
+                8,
+                "-o",
+                output);
+        assertThat(run.exitCode()).as(run.err()).isZero();
+        assertThat(Run.of("inspect", output).out())
+                .contains("network: architecture swinir, image_channels 3, features 60, depths 6,6,6,6");
+        Run evaluated = Run.of("evaluate", output, "--images", images, "--json");
+        assertThat(evaluated.exitCode()).as(evaluated.err()).isZero();
+        assertThat(evaluated.json()).containsEntry("scale", 2);
+    }
+
+    @Test
     void refusesWrongArguments() throws IOException {
         Run.of("train", "swinir").assertFailed(ExitCode.USAGE, "swinir", "edsr");
+        Run.of("train", "swinir-light", "--blocks", 3).assertFailed(ExitCode.USAGE, "--blocks", "swinir-light");
+        Run.of("train", "swinir-light", "--from", "edsr").assertFailed(ExitCode.USAGE, "--from edsr", "swinir-light");
         for (List<Object> wrong : List.<List<Object>>of(
                 List.of("--steps", 0),
                 List.of("--batch", 0),
@@ -133,7 +160,7 @@ final class TrainCommandTest {
             Run.of("train", "edsr", wrong.get(0), wrong.get(1), "-o", output)
                     .assertFailed(ExitCode.USAGE, wrong.get(0).toString());
         }
-        Run.of("train", "edsr", "--from", "x", "--blocks", 3).assertFailed(ExitCode.USAGE, "--from");
+        Run.of("train", "edsr", "--from", "x", "--blocks", 3).assertFailed(ExitCode.USAGE, "--blocks", "x says");
         train("--images", folder.resolve("none")).assertFailed(ExitCode.BAD_INPUT, "none");
         assertThat(Samples.names(folder)).containsExactly("images");
     }

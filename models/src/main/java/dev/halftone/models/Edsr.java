@@ -5,11 +5,11 @@ import dev.halftone.nn.Child;
 import dev.halftone.nn.Conv2d;
 import dev.halftone.nn.MeanShift;
 import dev.halftone.nn.Module;
-import dev.halftone.nn.Parameter;
 import dev.halftone.nn.ResidualBlock;
 import dev.halftone.nn.Site;
 import dev.halftone.nn.Site.Region;
 import dev.halftone.nn.Site.Role;
+import dev.halftone.nn.StateDict;
 import dev.halftone.nn.Value;
 import java.util.ArrayList;
 import java.util.List;
@@ -99,20 +99,11 @@ public final class Edsr extends Module implements SuperResolutionNetwork {
         return sites;
     }
 
-    /**
-     * Returns a network of another scale to be trained on from here: with these weights where its convolutions have the same shape (the
-     * head, the body, the tail, and x4's first upsampling convolution), the others initialized.
-     */
+    @Override
     public Edsr warmStart(int scale, RandomGenerator random) {
         Edsr network = new Edsr(new EdsrConfig(config.blocks(), config.features(), scale, config.residualScale()))
                 .initialize(random);
-        Map<String, Parameter> trained = parameters();
-        network.parameters().forEach((name, parameter) -> {
-            Parameter from = trained.get(name);
-            if (from != null && from.value().shape().equals(parameter.value().shape())) {
-                parameter.value().copyFrom(from.value());
-            }
-        });
+        StateDict.copyFitting(this, network);
         return network;
     }
 

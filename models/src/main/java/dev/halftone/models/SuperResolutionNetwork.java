@@ -3,6 +3,7 @@ package dev.halftone.models;
 
 import dev.halftone.nn.Module;
 import java.util.Map;
+import java.util.random.RandomGenerator;
 
 /** What the rest of the project needs to know of a super-resolution network, beside that it is a {@link Module}. */
 public interface SuperResolutionNetwork {
@@ -20,4 +21,12 @@ public interface SuperResolutionNetwork {
 
     /** Returns the architecture as file metadata, from which {@link Zoo} builds an equal network. */
     Map<String, String> metadata();
+
+    /**
+     * Returns a network of another scale to be trained on from here: with these weights where the shapes are the same, the others
+     * initialized.
+     *
+     * @throws IllegalArgumentException if the architecture has no such scale
+     */
+    SuperResolutionNetwork warmStart(int scale, RandomGenerator random);
 }

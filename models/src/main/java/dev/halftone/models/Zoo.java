@@ -122,17 +122,29 @@ public final class Zoo {
      */
     public static SuperResolutionNetwork build(WeightFile file) throws IOException {
         if (QuantizedModelFile.recognises(file)) {
-            Edsr network = new Edsr(EdsrConfig.parse(file.metadata(), file.path()));
-            QuantizedModelFile.load(file, network);
+            SuperResolutionNetwork network = described(file);
+            QuantizedModelFile.load(file, network.module());
             return network;
         }
         Map<String, StoredTensor> tensors = file.stateDict().tensors();
-        if (!EdsrConfig.recognises(tensors)) {
-            throw new InvalidFileException(
-                    file.path(), "holds no architecture that Halftone knows (EDSR); `inspect` lists its tensors");
+        if (EdsrConfig.recognises(tensors)) {
+            Edsr network = new Edsr(EdsrConfig.infer(tensors, file.metadata(), file.path()));
+            StateDict.load(network, tensors, file.path());
+            return network;
         }
-        Edsr network = new Edsr(EdsrConfig.infer(tensors, file.metadata(), file.path()));
-        StateDict.load(network, tensors, file.path());
-        return network;
+        if (SwinIrConfig.recognises(tensors)) {
+            SwinIr network = new SwinIr(SwinIrConfig.infer(tensors, file.metadata(), file.path()));
+            StateDict.load(network, SwinIr.withoutConstants(tensors, network.config(), file.path()), file.path());
+            return network;
+        }
+        throw new InvalidFileException(
+                file.path(), "holds no architecture that Halftone knows (EDSR, SwinIR); `inspect` lists its tensors");
+    }
+
+    /** Returns the network that a file's metadata describe, without weights. */
+    private static SuperResolutionNetwork described(WeightFile file) throws InvalidFileException {
+        return SwinIrConfig.ARCHITECTURE.equals(file.metadata().get("architecture"))
+                ? new SwinIr(SwinIrConfig.parse(file.metadata(), file.path()))
+                : new Edsr(EdsrConfig.parse(file.metadata(), file.path()));
     }
 }

@@ -4,10 +4,8 @@ package dev.halftone.models;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import dev.halftone.nn.Child;
 import dev.halftone.nn.Gradients;
 import dev.halftone.nn.Graph;
-import dev.halftone.nn.Module;
 import dev.halftone.nn.Parameter;
 import dev.halftone.nn.StateDict;
 import dev.halftone.nn.Value;
@@ -17,10 +15,7 @@ import dev.halftone.tensor.io.WeightFile;
 import dev.halftone.testing.Golden;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.Objects;
-import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -28,27 +23,6 @@ import org.junit.jupiter.params.provider.CsvSource;
 /** EDSR against the reference implementation: every intermediate feature, the output, the loss and all gradients. */
 class EdsrGoldenTest {
     private static final Path GOLDEN = Path.of(System.getProperty("halftone.root"), "test-data", "golden");
-
-    /** Keeps what the wrapped module returned. */
-    private static final class Recorder extends Module {
-        private final Child inner;
-        private @Nullable Value output;
-
-        Recorder(Module module) {
-            inner = child("inner", module);
-        }
-
-        @Override
-        public Value forward(Value x) {
-            Value y = inner.forward(x);
-            output = y;
-            return y;
-        }
-
-        Tensor seen() {
-            return Objects.requireNonNull(output).tensor();
-        }
-    }
 
     @ParameterizedTest
     @CsvSource({"2, a", "2, b", "3, a", "3, b", "4, a", "4, b"})
@@ -61,13 +35,7 @@ class EdsrGoldenTest {
         assertThat(edsr.config()).isEqualTo(new EdsrConfig(2, 8, scale, 1));
         Map<String, Parameter> parameters = edsr.parameters();
 
-        Map<String, Recorder> recorders = new LinkedHashMap<>();
-        edsr.descendants().forEach((name, slot) -> {
-            Recorder recorder = new Recorder(slot.module());
-            // Parents come first, so a slot inside a block is wrapped inside its wrapped block.
-            slot.replace(recorder);
-            recorders.put(name, recorder);
-        });
+        Map<String, Recorder> recorders = Recorder.wrap(edsr);
         Graph graph = Graph.recording(Compute.shared());
         Value x = graph.variable(nhwc(golden.tensor(input + "/x")));
         Value y = edsr.forward(x);

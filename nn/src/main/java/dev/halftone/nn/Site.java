@@ -13,16 +13,22 @@ public record Site(String name, Role role, Region region, Child slot) {
     /** What a layer computes. */
     public enum Role {
         /** A convolution: its weight and its input can be quantized. */
-        CONV
+        CONV,
+        /** A {@link Linear}: its weight and its input can be quantized. */
+        LINEAR,
+        /** A {@link Linear} that computes queries, keys and values, each a third of its outputs: as {@link #LINEAR}, or each on its own. */
+        QKV,
+        /** {@link AttentionProducts}: queries, keys, probabilities and values can be quantized. */
+        ATTENTION
     }
 
     /** The parts of a super-resolution network. */
     public enum Region {
         /** From the image to features. */
         HEAD,
-        /** The residual blocks: the scope of the literature. */
+        /** The residual or transformer blocks: the scope of the literature. */
         BODY,
-        /** The convolution that closes the body. */
+        /** The convolutions that close the body, or a group of its blocks. */
         BODY_END,
         /** From low to high resolution. */
         UPSAMPLER,

@@ -59,6 +59,17 @@ public final class StateDict {
         return problems;
     }
 
+    /** Copies the parameters of one module to those of another that have the same name and shape. */
+    public static void copyFitting(Module from, Module to) {
+        Map<String, Parameter> source = from.parameters();
+        to.parameters().forEach((name, parameter) -> {
+            Parameter same = source.get(name);
+            if (same != null && same.value().shape().equals(parameter.value().shape())) {
+                parameter.value().copyFrom(same.value());
+            }
+        });
+    }
+
     /** Returns the state dict of a module, fp32, in the order of definition. */
     public static List<StoredTensor> save(Module module) {
         List<StoredTensor> tensors = new ArrayList<>();

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.models;
+
+import dev.halftone.nn.AttentionProducts;
+import dev.halftone.nn.Child;
+import dev.halftone.nn.Conv2d;
+import dev.halftone.nn.LayerNorm;
+import dev.halftone.nn.Linear;
+import dev.halftone.nn.Module;
+import dev.halftone.nn.Site;
+import dev.halftone.nn.Site.Region;
+import dev.halftone.nn.Site.Role;
+import dev.halftone.nn.StateDict;
+import dev.halftone.nn.Value;
+import dev.halftone.nn.WindowAttention;
+import dev.halftone.nn.op.Windows;
+import dev.halftone.tensor.Shape;
+import dev.halftone.tensor.Tensor;
+import dev.halftone.tensor.io.InvalidFileException;
+import dev.halftone.tensor.io.StoredTensor;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeSet;
+import java.util.random.RandomGenerator;
+
+/**
+ * SwinIR (Liang et al. 2021): one convolution to features, groups of Swin Transformer blocks, a long skip, and a head that makes the
+ * image, see {@link SwinIrConfig.Head}. Parameter names are the official ones.
+ *
+ * <p>Input {@code [N, H, W, C]} in 0..255, RGB or grey, of any size: it is mirrored at the lower and right edge to whole windows.
+ * Output {@code [N, H scale, W scale, C]}.
+ */
+public final class SwinIr extends Module implements SuperResolutionNetwork {
+    /** The mean of DIV2K's training images, as fractions of the range; grey networks subtract nothing. */
+    private static final float[] RGB_MEAN = {0.4488f, 0.4371f, 0.4040f};
+
+    private static final float MAX_PIXEL = 255;
+
+    /** The slope of the leaky ReLU that begins a head, PyTorch's default. */
+    private static final float FIRST_SLOPE = 0.01f;
+
+    /** The slope of those after convolutions of enlarged features. */
+    private static final float SLOPE = 0.2f;
+
+    private static final String INDEX = ".attn.relative_position_index";
+    private static final String MASK = ".attn_mask";
+
+    private final SwinIrConfig config;
+    private final Child first;
+    private final Child embeddingNorm;
+    private final List<Child> groups = new ArrayList<>();
+    private final Child norm;
+    private final Child bodyEnd;
+    private final List<Child> head = new ArrayList<>();
+
+    /** Creates the network with zero weights, to be loaded or {@link #initialize initialized}. */
+    public SwinIr(SwinIrConfig config) {
+        this.config = config;
+        int f = config.features();
+        int image = config.imageChannels();
+        first = child("conv_first", new Conv2d(image, f, 3));
+        embeddingNorm = child("patch_embed.norm", new LayerNorm(f));
+        for (int i = 0; i < config.depths().size(); i++) {
+            groups.add(child("layers." + i, new SwinGroup(config, i)));
+        }
+        norm = child("norm", new LayerNorm(f));
+        bodyEnd = child("conv_after_body", SwinGroup.closing(config));
+        int wide = SwinIrConfig.HEAD_FEATURES;
+        int scale = config.scale();
+        switch (config.head()) {
+            case DIRECT -> head.add(child("upsample.0", new Conv2d(f, scale * scale * image, 3)));
+            case SHUFFLE -> {
+                head.add(child("conv_before_upsample.0", new Conv2d(f, wide, 3)));
+                int factor = shuffle();
+                for (int done = 1, i = 0; done < scale; done *= factor, i += 2) {
+                    head.add(child("upsample." + i, new Conv2d(wide, factor * factor * wide, 3)));
+                }
+                head.add(child("conv_last", new Conv2d(wide, image, 3)));
+            }
+            case NEAREST -> {
+                head.add(child("conv_before_upsample.0", new Conv2d(f, wide, 3)));
+                head.add(child("conv_up1", new Conv2d(wide, wide, 3)));
+                if (scale == 4) {
+                    head.add(child("conv_up2", new Conv2d(wide, wide, 3)));
+                }
+                head.add(child("conv_hr", new Conv2d(wide, wide, 3)));
+                head.add(child("conv_last", new Conv2d(wide, image, 3)));
+            }
+            case RESTORE -> head.add(child("conv_last", new Conv2d(f, image, 3)));
+        }
+    }
+
+    /** Returns the factor of a step of {@link SwinIrConfig.Head#SHUFFLE}. */
+    private int shuffle() {
+        return config.scale() == 3 ? 3 : 2;
+    }
+
+    /** Fills all weights as the official code does. */
+    public SwinIr initialize(RandomGenerator random) {
+        for (Child slot : descendants().values()) {
+            switch (slot.module()) {
+                case Conv2d conv -> conv.initialize(random, 1);
+                case Linear linear -> linear.initialize(random);
+                case WindowAttention attention -> attention.initialize(random);
+                default -> {}
+            }
+        }
+        return this;
+    }
+
+    @Override
+    public Value forward(Value x) {
+        int height = x.shape().dim(1);
+        int width = x.shape().dim(2);
+        Value image = normalized(padded(x));
+        Value features = first.forward(image);
+        Value y = embeddingNorm.forward(features);
+        for (Child group : groups) {
+            y = group.forward(y);
+        }
+        y = features.add(bodyEnd.forward(norm.forward(y)));
+        Value result = config.head() == SwinIrConfig.Head.RESTORE
+                ? image.add(head.getFirst().forward(y))
+                : enlarged(y);
+        int scale = config.scale();
+        Shape shape = result.shape();
+        Value pixels = pixels(result);
+        return shape.dim(1) == height * scale && shape.dim(2) == width * scale
+                ? pixels
+                : pixels.zeroPad(0, height * scale - shape.dim(1), 0, width * scale - shape.dim(2));
+    }
+
+    /** Mirrors the image at its lower and right edge to whole windows. */
+    private Value padded(Value x) {
+        int bottom = Math.floorMod(-x.shape().dim(1), config.window());
+        int right = Math.floorMod(-x.shape().dim(2), config.window());
+        return bottom == 0 && right == 0 ? x : x.reflectPad(0, bottom, 0, right);
+    }
+
+    private Value normalized(Value x) {
+        Value scaled = x.scale(config.range() / MAX_PIXEL);
+        return config.imageChannels() == 1 ? scaled : scaled.add(mean(x, -config.range()));
+    }
+
+    private Value pixels(Value y) {
+        Value scaled = y.scale(MAX_PIXEL / config.range());
+        return config.imageChannels() == 1 ? scaled : scaled.add(mean(y, MAX_PIXEL));
+    }
+
+    private static Value mean(Value x, float range) {
+        Tensor mean = Tensor.zeros(RGB_MEAN.length);
+        for (int c = 0; c < RGB_MEAN.length; c++) {
+            mean.set(range * RGB_MEAN[c], c);
+        }
+        return x.graph().constant(mean);
+    }
+
+    private Value enlarged(Value y) {
+        if (config.head() == SwinIrConfig.Head.DIRECT) {
+            return head.getFirst().forward(y).pixelShuffle(config.scale());
+        }
+        Value z = head.getFirst().forward(y).leakyRelu(FIRST_SLOPE);
+        for (Child conv : head.subList(1, head.size() - 1)) {
+            boolean shuffles = config.head() == SwinIrConfig.Head.SHUFFLE;
+            boolean enlarges = z.shape().dim(1) < y.shape().dim(1) * config.scale();
+            if (shuffles) {
+                z = conv.forward(z).pixelShuffle(shuffle());
+            } else {
+                z = conv.forward(enlarges ? z.upsampleNearest(2) : z).leakyRelu(SLOPE);
+            }
+        }
+        return head.getLast().forward(z);
+    }
+
+    @Override
+    public SwinIr warmStart(int scale, RandomGenerator random) {
+        SwinIr network = new SwinIr(config.withScale(scale)).initialize(random);
+        StateDict.copyFitting(this, network);
+        return network;
+    }
+
+    /** The linear layers and attention products of the blocks, and all convolutions. */
+    @Override
+    public List<Site> sites() {
+        List<Site> sites = new ArrayList<>();
+        descendants().forEach((name, slot) -> {
+            switch (slot.module()) {
+                case Conv2d _ -> sites.add(new Site(name, Role.CONV, region(name), slot));
+                case Linear _ ->
+                    sites.add(new Site(name, name.endsWith(".qkv") ? Role.QKV : Role.LINEAR, Region.BODY, slot));
+                case AttentionProducts _ -> sites.add(new Site(name, Role.ATTENTION, Region.BODY, slot));
+                default -> {}
+            }
+        });
+        return sites;
+    }
+
+    private static Region region(String name) {
+        if (name.startsWith("layers.") || name.startsWith("conv_after_body")) {
+            return Region.BODY_END;
+        }
+        return switch (name) {
+            case "conv_first" -> Region.HEAD;
+            case "conv_last" -> Region.TAIL;
+            default -> Region.UPSAMPLER;
+        };
+    }
+
+    /**
+     * Returns a state dict without the tensors that the official code stores beside the weights and that follow from the architecture:
+     * relative position indices, and attention masks for the size of training images.
+     *
+     * @throws InvalidFileException if one of them is not what it must be; the message lists all of them, sorted
+     */
+    static Map<String, StoredTensor> withoutConstants(
+            Map<String, StoredTensor> tensors, SwinIrConfig config, Path source) throws InvalidFileException {
+        Map<String, StoredTensor> weights = new LinkedHashMap<>();
+        TreeSet<String> problems = new TreeSet<>();
+        tensors.forEach((name, tensor) -> {
+            if (name.endsWith(INDEX)) {
+                if (!isIndex(tensor, config.window())) {
+                    problems.add(name);
+                }
+            } else if (name.endsWith(MASK)) {
+                if (!isMask(tensor, config.window())) {
+                    problems.add(name);
+                }
+            } else {
+                weights.put(name, tensor);
+            }
+        });
+        if (!problems.isEmpty()) {
+            throw new InvalidFileException(
+                    source,
+                    "does not fit the network: not those of windows of " + config.window() + " are "
+                            + String.join(", ", problems));
+        }
+        return weights;
+    }
+
+    private static boolean isIndex(StoredTensor tensor, int window) {
+        int[][] expected = Windows.relativePositionIndex(window);
+        if (!tensor.shape().equals(Shape.of(expected.length, expected.length))) {
+            return false;
+        }
+        double[] values = tensor.toDoubles();
+        for (int i = 0; i < values.length; i++) {
+            if (values[i] != expected[i / expected.length][i % expected.length]) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    /** Masks are those of some square image. */
+    private static boolean isMask(StoredTensor tensor, int window) {
+        Shape shape = tensor.shape();
+        if (shape.rank() != 3) {
+            return false;
+        }
+        int across = (int) Math.round(Math.sqrt(shape.dim(0)));
+        if (across < 1 || !shape.equals(Shape.of(across * across, window * window, window * window))) {
+            return false;
+        }
+        Tensor expected = Windows.shiftMask(across * window, across * window, window, window / 2);
+        return Arrays.equals(tensor.toTensor().toArray(), expected.toArray());
+    }
+
+    /** Returns the configuration. */
+    public SwinIrConfig config() {
+        return config;
+    }
+
+    @Override
+    public Module module() {
+        return this;
+    }
+
+    @Override
+    public int scale() {
+        return config.scale();
+    }
+
+    @Override
+    public int receptiveRadius() {
+        int radius = 0;
+        for (int at = 0; at < config.window(); at++) {
+            int low = at - headRadius();
+            int high = at + headRadius();
+            for (int group = config.depths().size() - 1; group >= 0; group--) {
+                low -= closingRadius();
+                high += closingRadius();
+                for (int block = config.depths().get(group) - 1; block >= 0; block--) {
+                    int shift = block % 2 == 0 ? 0 : config.window() / 2;
+                    low = Math.floorDiv(low - shift, config.window()) * config.window() + shift;
+                    high = (Math.floorDiv(high - shift, config.window()) + 1) * config.window() + shift - 1;
+                }
+            }
+            radius = Math.max(radius, Math.max(at - low, high - at));
+        }
+        return radius + 1;
+    }
+
+    /** Returns how far what closes a group looks. */
+    private int closingRadius() {
+        return config.threeConvolutions() ? 2 : 1;
+    }
+
+    /** Returns how far the head and what closes the body look, in low-resolution pixels, rounded up. */
+    private int headRadius() {
+        return head.size() + closingRadius();
+    }
+
+    @Override
+    public Map<String, String> metadata() {
+        return config.metadata();
+    }
+}

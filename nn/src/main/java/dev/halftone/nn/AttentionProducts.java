@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.nn;
+
+/**
+ * The two matrix products of attention inside windows with the softmax between them: {@code [N, H, W, 3 C]} of queries, keys and values
+ * to {@code [N, H, W, C]}. A module of its own, because its operands (queries, keys, probabilities, values) can be quantized.
+ */
+public final class AttentionProducts extends Module {
+    private final Parameter biasTable;
+    private final int heads;
+    private final int window;
+    private final int shift;
+
+    AttentionProducts(Parameter biasTable, int heads, int window, int shift) {
+        this.biasTable = biasTable;
+        this.heads = heads;
+        this.window = window;
+        this.shift = shift;
+    }
+
+    /** Returns the relative position bias table {@code [(2 window - 1)^2, heads]}, a parameter of the {@link WindowAttention} around. */
+    public Parameter biasTable() {
+        return biasTable;
+    }
+
+    /** Returns the number of heads. */
+    public int heads() {
+        return heads;
+    }
+
+    /** Returns the side of a window. */
+    public int window() {
+        return window;
+    }
+
+    /** Returns by how much the windows are shifted in both directions. */
+    public int shift() {
+        return shift;
+    }
+
+    @Override
+    public Value forward(Value qkv) {
+        return qkv.windowAttention(biasTable.in(qkv), heads, window, shift);
+    }
+}
