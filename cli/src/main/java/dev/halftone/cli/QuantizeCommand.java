@@ -3,8 +3,6 @@ package dev.halftone.cli;
 
 import dev.halftone.models.Evaluation;
 import dev.halftone.models.Evaluation.Pair;
-import dev.halftone.models.ImageSource;
-import dev.halftone.models.PatchSampler;
 import dev.halftone.models.SuperResolutionNetwork;
 import dev.halftone.models.Zoo;
 import dev.halftone.quant.Quantization;
@@ -13,6 +11,7 @@ import dev.halftone.quant.QuantizedModelFile;
 import dev.halftone.quant.Recipe;
 import dev.halftone.quant.Recipes;
 import dev.halftone.quant.Scope;
+import dev.halftone.quant.Supervision;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.io.InvalidFileException;
 import dev.halftone.tensor.io.WeightFile;
@@ -34,11 +33,6 @@ import picocli.CommandLine.Parameters;
 /** Quantizes a network, measures it beside bicubic interpolation and its fp32 self, and saves it. */
 @Command(name = "quantize", description = "Quantize a model to few bits, measure it and save it.")
 final class QuantizeCommand implements Callable<Integer> {
-    /** Calibration data: batches of 8 patches of 32 x 32 low-resolution pixels. */
-    private static final int BATCH = 8;
-
-    private static final int PATCH = 32;
-
     private final Console console;
 
     @Mixin
@@ -57,11 +51,8 @@ final class QuantizeCommand implements Callable<Integer> {
             description = "The algorithm (see: recipes; default: ${DEFAULT-VALUE}).")
     private String recipe = Recipes.all().getFirst().id();
 
-    @Option(
-            names = "--steps",
-            paramLabel = "N",
-            description = "Training steps, where the recipe trains (default: the recipe's).")
-    private @Nullable Long steps;
+    @Mixin
+    private TrainingOptions training = new TrainingOptions();
 
     @Option(
             names = "--scope",
@@ -93,27 +84,28 @@ final class QuantizeCommand implements Callable<Integer> {
             description = "The quantized model (default: for example edsr-x2-w2a2.safetensors here).")
     private @Nullable Path output;
 
+    @Option(
+            names = "--report",
+            paramLabel = "FILE.json",
+            description = "Also write everything that was measured: errors of every layer, the course of the training.")
+    private @Nullable Path report;
+
     QuantizeCommand(Console console) {
         this.console = console;
     }
 
     @Override
     public Integer call() throws IOException {
-        Recipe algorithm = Recipes.byId(recipe)
-                .orElseThrow(() -> new UsageException("there is no recipe '" + recipe + "'; `recipes` lists them"));
-        if (steps != null) {
-            if (steps < 1 || !algorithm.trains()) {
-                throw new UsageException(
-                        algorithm.trains()
-                                ? "--steps must be at least 1, not " + steps
-                                : "--steps: the recipe '" + recipe + "' does not train");
-            }
-            algorithm = algorithm.withSteps(steps);
-        }
+        long start = System.nanoTime();
+        Recipe chosen = training.recipe(Recipes.byId(recipe)
+                .orElseThrow(() -> new UsageException("there is no recipe '" + recipe + "'; `recipes` lists them")));
         Scope layers = Scope.parse(scope)
                 .orElseThrow(() -> new UsageException("--scope must be "
                         + Arrays.stream(Scope.values()).map(Scope::id).collect(Collectors.joining(", "))
                         + ", not '" + scope + "'"));
+        if (report != null && !report.toString().toLowerCase(Locale.ROOT).endsWith(".json")) {
+            throw new UsageException("--report must name a .json file, not " + report);
+        }
         WeightFile source = model.read();
         if (QuantizedModelFile.recognises(source)) {
             throw new InvalidFileException(source.path(), "is quantized already; start from the fp32 weights");
@@ -123,51 +115,52 @@ final class QuantizeCommand implements Callable<Integer> {
         int scale = full.scale();
         Path file = OutputFile.checked(
                 output == null ? Path.of(model.stem() + "-x" + scale + "-" + bits + ".safetensors") : output);
+        if (report != null) {
+            OutputFile.checked(report);
+        }
         try (Compute compute = console.compute()) {
             List<Pair> pairs = Evaluation.pairs(compute, Images.forEvaluation(images), scale);
-            PatchSampler sampler = calibration(compute, scale);
+            Calibration data = Calibration.open(compute, calibration, scale, seed);
 
-            long start = System.nanoTime();
+            long quantizing = System.nanoTime();
             Quantization run = new Quantization(
                     compute,
                     low.module(),
                     new Quantization.Options(bits.weight(), bits.activation(), layers),
-                    i -> sampler.at(i).input());
+                    data::batch);
+            Recipe algorithm;
             try (Progress progress = console.progress("distill")) {
-                run.distillFrom(
+                Supervision alone = new Supervision(full.module(), data.heldBack(), null, (step, of, loss) -> {});
+                algorithm = training.within(console, chosen, run.supervise(alone), file, start);
+                Map<String, String> settings = metadata(full, source, algorithm.steps());
+                run.supervise(new Supervision(
                         full.module(),
-                        (step, of, loss) -> progress.update(step, of, String.format(Locale.ROOT, "loss %.3f", loss)));
+                        data.heldBack(),
+                        algorithm.trains() ? training.checkpoint(console, file, settings) : null,
+                        new TrainingProgress(progress)));
                 algorithm.apply(run);
             }
             List<LayerReport> reports = run.pack();
-            double seconds = (System.nanoTime() - start) * 1e-9;
+            double seconds = (System.nanoTime() - quantizing) * 1e-9;
 
             Evaluation bicubic = Evaluation.bicubic(compute, pairs, scale);
             Evaluation before = EvaluateCommand.run(console, compute, full, pairs, "fp32");
             Evaluation after = EvaluateCommand.run(console, compute, low, pairs, bits.toString());
 
             QuantizedModelFile.write(file, low.module(), metadata(full, source, algorithm.steps()));
-            QuantizeReport report = new QuantizeReport(
+            TrainingOptions.deleteCheckpoint(file, algorithm);
+            QuantizeReport result = new QuantizeReport(
                     model.name(), bits, recipe, scope, full, low, reports, bicubic, before, after, seconds, file);
+            if (report != null) {
+                result.write(report, compute, run);
+            }
             if (console.json()) {
-                console.print(report.json(compute));
+                console.print(result.json(compute));
             } else {
-                report.print(console, compute, pairs);
+                result.print(console, compute, pairs);
             }
         }
         return ExitCode.OK;
-    }
-
-    private PatchSampler calibration(Compute compute, int scale) throws IOException {
-        List<ImageSource> sources = Images.forCalibration(calibration);
-        PatchSampler sampler =
-                PatchSampler.open(compute, sources, new PatchSampler.Options(scale, PATCH, BATCH, 0, seed));
-        if (sampler.photographs() == 0) {
-            throw new InvalidFileException(
-                    calibration == null ? Path.of("calibration") : calibration,
-                    "has no image of at least " + PATCH * scale + " x " + PATCH * scale + " pixels");
-        }
-        return sampler;
     }
 
     private Map<String, String> metadata(SuperResolutionNetwork network, WeightFile source, long trained) {

@@ -7,15 +7,20 @@ import dev.halftone.models.Evaluation.Score;
 import dev.halftone.models.SuperResolutionNetwork;
 import dev.halftone.nn.Child;
 import dev.halftone.nn.Site;
+import dev.halftone.quant.Quantization;
 import dev.halftone.quant.Quantization.LayerReport;
 import dev.halftone.quant.QuantizedConv2d;
+import dev.halftone.quant.TrainingReport;
 import dev.halftone.tensor.Compute;
+import dev.halftone.tensor.io.AtomicFile;
 import dev.halftone.tensor.kernels.KernelProvider;
 import dev.halftone.tensor.kernels.Kernels;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.function.ToDoubleFunction;
 import java.util.stream.Collectors;
@@ -64,9 +69,51 @@ record QuantizeReport(
                                 .put("quantize", seconds)
                                 .put("fp32", before.seconds())
                                 .put("quantized", after.seconds()))
-                .put("layers", layers.stream().map(QuantizeReport::json).toList())
+                .put(
+                        "layers",
+                        layers.stream().map(layer -> entry(layer).entries()).toList())
                 .put("backend", InfoCommand.backend(compute))
                 .put("output", file.toString());
+    }
+
+    /** Writes a file with all of {@link #json}, and more about every layer and the training. */
+    void write(Path to, Compute compute, Quantization run) throws IOException {
+        Map<String, Double> errors = run.outputErrors();
+        String report = json(compute)
+                .put("trained", run.trained().stream().map(QuantizeReport::json).toList())
+                .put(
+                        "layers",
+                        layers.stream()
+                                .map(layer -> entry(layer)
+                                        .put("weightError", layer.weightError())
+                                        .put("activationError", layer.activationError())
+                                        .put("outputError", errors.get(layer.name()))
+                                        .put(
+                                                "activationLower",
+                                                layer.activation().lower())
+                                        .put(
+                                                "activationUpper",
+                                                layer.activation().upper())
+                                        .entries())
+                                .toList())
+                .toString();
+        AtomicFile.write(to, out -> out.write((report + "\n").getBytes(StandardCharsets.UTF_8)));
+    }
+
+    private static Object json(TrainingReport trained) {
+        return new Json()
+                .put("pass", trained.pass())
+                .put("steps", trained.steps())
+                .put("seconds", trained.seconds())
+                .put(
+                        "heldBack",
+                        trained.validations().stream()
+                                .map(v -> new Json()
+                                        .put("step", v.step())
+                                        .put("error", v.error())
+                                        .entries())
+                                .toList())
+                .entries();
     }
 
     private Json scores(ToDoubleFunction<Score> score) {
@@ -76,13 +123,12 @@ record QuantizeReport(
                 .put("quantized", score.applyAsDouble(after.mean()));
     }
 
-    private static Object json(LayerReport layer) {
+    private static Json entry(LayerReport layer) {
         return new Json()
                 .put("name", layer.name())
                 .put("weightBits", layer.weightBits())
                 .put("activationBits", layer.activationBits())
-                .put("packed", layer.packed())
-                .entries();
+                .put("packed", layer.packed());
     }
 
     /** Prints a table; {@code pairs} are what was measured on. */

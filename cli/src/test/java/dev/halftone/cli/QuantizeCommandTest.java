@@ -4,6 +4,7 @@ package dev.halftone.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.InstanceOfAssertFactories.LIST;
 
+import com.fasterxml.jackson.jr.ob.JSON;
 import dev.halftone.models.image.ImageFiles;
 import dev.halftone.models.procedural.ProceduralImages;
 import dev.halftone.tensor.io.WeightFile;
@@ -104,6 +105,80 @@ final class QuantizeCommandTest {
     }
 
     @Test
+    void turnsABudgetIntoStepsThatGiveTheSameBytes() throws IOException {
+        Run run = quantize("2bit", output, "--budget", "2s");
+        assertThat(run.exitCode()).isZero();
+        String steps = WeightFile.read(output).metadata().getOrDefault("steps", "none");
+        assertThat(run.err()).contains(steps + " steps of training fit into 2 s");
+        Path other = folder.resolve("other.safetensors");
+        assertThat(quantize("2bit", other, "--steps", steps).exitCode()).isZero();
+        assertThat(Files.readAllBytes(other)).isEqualTo(Files.readAllBytes(output));
+    }
+
+    @Test
+    void reportsErrorsOfEveryLayerAndTheCourseOfTheTraining() throws IOException {
+        Path report = folder.resolve("report.json");
+        Run run = quantize("2bit", output, "--steps", 9, "--report", report, "--json");
+        Map<String, Object> printed = run.json();
+        Map<String, Object> written = JSON.std.mapFrom(Files.readString(report));
+        for (String key : List.of("psnr", "ssim", "bytes", "seconds", "recipe", "output")) {
+            assertThat(written).containsEntry(key, printed.get(key));
+        }
+        assertThat(written.get("layers"))
+                .asInstanceOf(LIST)
+                .hasSize(4)
+                .allSatisfy(layer -> assertThat(layer)
+                        .asInstanceOf(Run.OBJECT)
+                        .containsKeys("name", "weightBits", "activationLower", "activationUpper")
+                        .hasEntrySatisfying(
+                                "weightError", e -> assertThat((double) e).isBetween(0.01, 1.0))
+                        .hasEntrySatisfying(
+                                "activationError", e -> assertThat((double) e).isBetween(0.01, 1.0))
+                        .hasEntrySatisfying(
+                                "outputError", e -> assertThat((double) e).isBetween(0.01, 1.0)));
+        assertThat(written.get("trained"))
+                .asInstanceOf(LIST)
+                .singleElement()
+                .asInstanceOf(Run.OBJECT)
+                .containsEntry("steps", 9)
+                .hasEntrySatisfying(
+                        "heldBack",
+                        points -> assertThat(points)
+                                .asInstanceOf(LIST)
+                                .hasSize(6)
+                                .last()
+                                .asInstanceOf(Run.OBJECT)
+                                .containsEntry("step", 9)
+                                .containsKey("error"));
+        quantize("2bit", output, "--report", folder.resolve("report.txt")).assertFailed(ExitCode.USAGE, "report.txt");
+        quantize("2bit", output, "--report", folder.resolve("none/r.json")).assertFailed(ExitCode.USAGE, "none");
+    }
+
+    /** An interrupted run leaves a checkpoint; here one from a run of another seed, and one of the same. */
+    @Test
+    void goesOnFromACheckpoint() throws IOException {
+        Path checkpoint = folder.resolve("out.safetensors.checkpoint");
+        assertThat(quantize("2bit", output, "--steps", 4).err()).isEmpty();
+        assertThat(checkpoint).as("removed at the end").doesNotExist();
+        byte[] expected = Files.readAllBytes(output);
+
+        Run none = quantize("2bit", output, "--steps", 4, "--resume");
+        assertThat(none.exitCode()).isZero();
+        assertThat(none.err()).contains("there is no", "first step");
+        assertThat(Files.readAllBytes(output)).isEqualTo(expected);
+
+        Files.writeString(checkpoint, "nonsense");
+        quantize("2bit", output, "--steps", 4, "--resume")
+                .assertFailed(ExitCode.BAD_INPUT, "out.safetensors.checkpoint");
+        assertThat(checkpoint).exists();
+        Run over = quantize("2bit", output, "--steps", 4);
+        assertThat(over.exitCode()).isZero();
+        assertThat(over.err()).contains("starting over", "--resume");
+        assertThat(Files.readAllBytes(output)).isEqualTo(expected);
+        assertThat(checkpoint).doesNotExist();
+    }
+
+    @Test
     void givesTheSameBytesForEveryThreadCount() throws IOException {
         Path other = folder.resolve("other.safetensors");
         assertThat(quantize("2bit", output, "--threads", 1).exitCode()).isZero();
@@ -131,6 +206,11 @@ final class QuantizeCommandTest {
         quantize("2bit", output, "--scope", "tail").assertFailed(ExitCode.USAGE, "tail", "body+upsampler");
         quantize("2bit", output, "--steps", 0).assertFailed(ExitCode.USAGE, "--steps");
         quantize("2bit", output, "--steps", 5, "--recipe", "mse").assertFailed(ExitCode.USAGE, "--steps", "mse");
+        quantize("2bit", output, "--resume", "--recipe", "mse").assertFailed(ExitCode.USAGE, "--resume", "mse");
+        quantize("2bit", output, "--steps", 5, "--budget", "1m").assertFailed(ExitCode.USAGE, "--budget");
+        for (String time : List.of("0s", "1", "m", "1d", "-1m", "1.5h")) {
+            quantize("2bit", output, "--budget=" + time).assertFailed(ExitCode.USAGE, time, "90s");
+        }
         quantize("2bit", folder).assertFailed(ExitCode.USAGE, folder.toString());
         quantize("2bit", folder.resolve("none/out.safetensors")).assertFailed(ExitCode.USAGE, "none");
         assertThat(Samples.names(folder)).containsExactly("images", "tiny.safetensors");

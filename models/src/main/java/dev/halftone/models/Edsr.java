@@ -107,6 +107,11 @@ public final class Edsr extends Module implements SuperResolutionNetwork {
         return network;
     }
 
+    @Override
+    public List<Child> blocks() {
+        return List.copyOf(body);
+    }
+
     private Region region(String name, Child slot) {
         if (slot == head) {
             return Region.HEAD;

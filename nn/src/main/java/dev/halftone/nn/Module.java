@@ -28,6 +28,14 @@ public abstract class Module {
         return List.of();
     }
 
+    /**
+     * Returns the slots of this network's blocks, in the order of execution. Their outputs can be compared with those of another
+     * network of the same architecture; a plain layer has none.
+     */
+    public List<Child> blocks() {
+        return List.of();
+    }
+
     /** Adds a child under a name, which may be dotted, and returns its slot. */
     protected final Child child(String name, Module module) {
         Child slot = new Child(module);

@@ -20,6 +20,8 @@ public final class FakeQuantizedConv2d extends Module {
     private final Parameter weightUpper;
     private final Parameter activationLower;
     private final Parameter activationUpper;
+    private final float[] leastWeightDistance;
+    private final float[] leastActivationDistance;
 
     /** Wraps a convolution, sharing its weight and bias. */
     public FakeQuantizedConv2d(Conv2d conv, UniformQuantizer weight, UniformGrid activation) {
@@ -34,6 +36,8 @@ public final class FakeQuantizedConv2d extends Module {
                 parameter("activation_lower", Tensor.scalar(activation.lower()).reshape(1), Parameter.Layout.PLAIN);
         activationUpper =
                 parameter("activation_upper", Tensor.scalar(activation.upper()).reshape(1), Parameter.Layout.PLAIN);
+        leastWeightDistance = least(weightLower.value(), weightUpper.value());
+        leastActivationDistance = least(activationLower.value(), activationUpper.value());
     }
 
     @Override
@@ -55,6 +59,35 @@ public final class FakeQuantizedConv2d extends Module {
                 activationBits,
                 activationLower.value().item(),
                 activationUpper.value().item());
+    }
+
+    /**
+     * Keeps every pair of bounds apart, at least a thousandth of the distance that it began with: a step of training may have moved
+     * one across the other, where there is no grid.
+     */
+    void separateBounds() {
+        separate(weightLower, weightUpper, leastWeightDistance);
+        separate(activationLower, activationUpper, leastActivationDistance);
+    }
+
+    private static void separate(Parameter lower, Parameter upper, float[] least) {
+        for (int i = 0; i < least.length; i++) {
+            float l = lower.value().get(i);
+            float u = upper.value().get(i);
+            if (u - l < least[i]) {
+                float middle = (l + u) / 2;
+                lower.value().set(middle - least[i] / 2, i);
+                upper.value().set(middle + least[i] / 2, i);
+            }
+        }
+    }
+
+    private static float[] least(Tensor lower, Tensor upper) {
+        float[] least = new float[lower.size()];
+        for (int i = 0; i < least.length; i++) {
+            least[i] = (upper.get(i) - lower.get(i)) * 1e-3f;
+        }
+        return least;
     }
 
     /** Returns the packed layer with the present weights and bounds. */

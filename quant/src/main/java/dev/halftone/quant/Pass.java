@@ -6,6 +6,11 @@ public interface Pass {
     /** Returns the name that users see, for example {@code calibrate-weights(dobi, per-channel)}. */
     String id();
 
+    /** Returns the training steps, 0 where it does not train. */
+    default long steps() {
+        return 0;
+    }
+
     /** Returns this pass with another number of training steps; itself where it does not train. */
     default Pass withSteps(long steps) {
         return this;

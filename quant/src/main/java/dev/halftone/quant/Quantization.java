@@ -99,13 +99,6 @@ public final class Quantization {
         }
     }
 
-    /** Told how training goes. */
-    @FunctionalInterface
-    public interface Progress {
-        /** {@code step} of {@code steps} are done; the last one began with {@code loss}. */
-        void update(long step, long steps, float loss);
-    }
-
     /** Batches that the fp32 network is run on to see its activations. */
     private static final int OBSERVED = 8;
 
@@ -114,8 +107,10 @@ public final class Quantization {
     private final Options options;
     private final LongFunction<Tensor> calibration;
     private final long observed;
-    private @Nullable Module teacher;
-    private Progress progress = (step, steps, loss) -> {};
+    private @Nullable Supervision supervision;
+    private long plannedSteps;
+    private int trainings;
+    private final List<TrainingReport> trained = new ArrayList<>();
     private final List<SiteState> sites = new ArrayList<>();
 
     /**
@@ -156,27 +151,43 @@ public final class Quantization {
         }
     }
 
-    /**
-     * Sets what passes that train learn from.
-     *
-     * @param full an fp32 network of the same weights that the run does not change
-     * @param listener told after every step
-     */
-    public Quantization distillFrom(Module full, Progress listener) {
-        this.teacher = full;
-        this.progress = listener;
+    /** Sets what passes that train learn from. */
+    public Quantization supervise(Supervision by) {
+        this.supervision = by;
         return this;
     }
 
-    Module teacher() {
-        if (teacher == null) {
+    Supervision supervision() {
+        if (supervision == null) {
             throw new IllegalStateException("a pass trains, and there is no fp32 network to learn from");
         }
-        return teacher;
+        return supervision;
     }
 
-    Progress progress() {
-        return progress;
+    /** Takes note of the recipe that is about to be applied. */
+    void begin(Recipe recipe) {
+        plannedSteps = recipe.steps();
+        trainings = 0;
+        trained.clear();
+    }
+
+    /** Returns the training steps of the whole recipe. */
+    long plannedSteps() {
+        return plannedSteps;
+    }
+
+    /** Counts the passes that train, from 0. */
+    int nextTraining() {
+        return trainings++;
+    }
+
+    void report(TrainingReport report) {
+        trained.add(report);
+    }
+
+    /** Returns what the passes that trained did. */
+    public List<TrainingReport> trained() {
+        return List.copyOf(trained);
     }
 
     Module network() {
@@ -245,6 +256,52 @@ public final class Quantization {
     /** Replaces every site's layer by one that quantizes and dequantizes in fp32, and reports. */
     public List<LayerReport> simulate() {
         return replace(false);
+    }
+
+    /**
+     * Returns how far the outputs of the quantized layers are off in the whole network, where the errors of all layers before them add
+     * up: {@code |y - yq|^2 / |y|^2} over the held-back batches (else the first calibration batch) by site name. To be called after
+     * {@link #pack} or {@link #simulate}.
+     */
+    public Map<String, Double> outputErrors() {
+        List<Tensor> batches = supervision().heldBack();
+        Map<String, double[]> sums = new LinkedHashMap<>();
+        for (Tensor x : batches.isEmpty() ? List.of(batch(0)) : batches) {
+            Map<String, Tensor> wanted = outputs(supervision().teacher(), x);
+            outputs(network, x).forEach((name, y) -> {
+                Tensor full = wanted.get(name);
+                if (full != null) {
+                    double[] sum = sums.computeIfAbsent(name, n -> new double[2]);
+                    for (int i = 0; i < y.size(); i++) {
+                        double v = full.array()[full.offset() + i];
+                        double d = v - y.array()[y.offset() + i];
+                        sum[0] += d * d;
+                        sum[1] += v * v;
+                    }
+                }
+            });
+        }
+        Map<String, Double> errors = new LinkedHashMap<>();
+        sums.forEach((name, sum) -> errors.put(name, sum[1] == 0 ? 0 : sum[0] / sum[1]));
+        return errors;
+    }
+
+    /** Returns the outputs of the layers in scope for a batch. */
+    private Map<String, Tensor> outputs(Module of, Tensor x) {
+        Map<String, Tap> taps = new LinkedHashMap<>();
+        for (Site site : of.sites()) {
+            if (options.scope().includes(site.region())) {
+                taps.put(site.name(), Tap.on(site.slot()));
+            }
+        }
+        try {
+            of.forward(Graph.eager(compute).constant(x));
+            Map<String, Tensor> outputs = new LinkedHashMap<>();
+            taps.forEach((name, tap) -> outputs.put(name, tap.output().tensor()));
+            return outputs;
+        } finally {
+            taps.values().forEach(Tap::remove);
+        }
     }
 
     private List<LayerReport> replace(boolean packed) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant;
 
+import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 
 /**
@@ -30,28 +32,68 @@ public record Recipe(String id, String paper, Fidelity fidelity, String summary,
 
     /** Returns whether a pass trains, so that its steps can be chosen. */
     public boolean trains() {
-        return passes.stream().anyMatch(Distill.class::isInstance);
+        return trainings() > 0;
+    }
+
+    /** Returns how many passes train. */
+    public int trainings() {
+        return (int) passes.stream().filter(pass -> pass.steps() > 0).count();
     }
 
     /** Returns the training steps of all passes, 0 where none trains. */
     public long steps() {
-        return passes.stream()
-                .mapToLong(pass -> pass instanceof Distill distill ? distill.steps() : 0)
-                .sum();
+        return passes.stream().mapToLong(Pass::steps).sum();
     }
 
-    /** Returns this recipe with another number of steps for the passes that train. */
+    /**
+     * Returns this recipe with another number of training steps, shared among the passes that train as theirs are now; each gets at
+     * least one.
+     */
     public Recipe withSteps(long steps) {
-        return new Recipe(
-                id,
-                paper,
-                fidelity,
-                summary,
-                passes.stream().map(pass -> pass.withSteps(steps)).toList());
+        List<Pass> changed = new ArrayList<>();
+        long done = 0;
+        long given = 0;
+        for (Pass pass : passes) {
+            if (pass.steps() > 0) {
+                done += pass.steps();
+                long until = Math.round((double) steps * done / steps());
+                long own = Math.max(1, until - given);
+                given += own;
+                changed.add(pass.withSteps(own));
+            } else {
+                changed.add(pass);
+            }
+        }
+        return new Recipe(id, paper, fidelity, summary, changed);
+    }
+
+    /**
+     * Returns this recipe with as many training steps as take a certain time on this machine as it is now. It runs a few to find out,
+     * so the answer is not the same every time; the result of the recipe depends on the number of steps only.
+     *
+     * @throws IllegalArgumentException if no pass trains
+     */
+    public Recipe within(Duration time, Quantization run) {
+        if (!trains()) {
+            throw new IllegalArgumentException("the recipe '" + id + "' does not train");
+        }
+        long start = System.nanoTime();
+        double step = 0;
+        double once = 0;
+        for (Pass pass : passes) {
+            if (pass instanceof Distill distill) {
+                Distill.Cost cost = distill.cost(run, time.dividedBy(10L * trainings()));
+                step += cost.step() * distill.steps() / steps();
+                once += cost.once();
+            }
+        }
+        double left = time.toNanos() * 1e-9 - (System.nanoTime() - start) * 1e-9 - once;
+        return withSteps(Math.max(1, (long) (left / step)));
     }
 
     /** Applies the passes; then {@link Quantization#pack} or {@link Quantization#simulate} puts the layers in place. */
     public void apply(Quantization run) {
+        run.begin(this);
         for (Pass pass : passes) {
             pass.apply(run);
         }

@@ -27,7 +27,7 @@ public final class Recipes {
                     List.of(
                             new CalibrateWeights(new Dobi(Dobi.Variant.AUTO), true),
                             new CalibrateActivations(new Dobi(Dobi.Variant.AUTO)),
-                            new Distill(DEFAULT_STEPS, true))),
+                            new Distill(DEFAULT_STEPS, Distill.Trained.BOUNDS_AND_WEIGHTS))),
             forwardOnly(
                     "dobi",
                     DOBI_PAPER,

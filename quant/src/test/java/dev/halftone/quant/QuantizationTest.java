@@ -19,6 +19,7 @@ import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.stream.Collectors;
@@ -29,8 +30,6 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 final class QuantizationTest {
     private static final Recipe MINMAX = Recipes.byId("minmax").orElseThrow();
-
-    private static final Quantization.Progress SILENT = (step, steps, loss) -> {};
 
     private final Compute compute = Compute.shared();
 
@@ -167,7 +166,7 @@ final class QuantizationTest {
             TinyNetwork network = TinyNetwork.random(1);
             Quantization run =
                     new Quantization(compute, network, new Options(bits, 9 - bits, Scope.ALL), TinyNetwork.images(7));
-            recipe.withSteps(2).apply(run.distillFrom(TinyNetwork.random(1), SILENT));
+            recipe.withSteps(2).apply(run.supervise(TinyNetwork.teacher()));
             assertThat(run.pack()).hasSize(8);
             assertThat(network.run(compute, image).toArray()).doesNotContain(Float.NaN);
         }
@@ -204,76 +203,39 @@ final class QuantizationTest {
         }
     }
 
+    @Test
+    void outputErrorsAddUpAlongTheNetwork() {
+        TinyNetwork network = TinyNetwork.random(1);
+        Quantization run = quantization(network, 2, Scope.BODY).supervise(TinyNetwork.teacher());
+        MINMAX.apply(run);
+        assertThat(run.outputErrors())
+                .as("nothing is quantized yet")
+                .allSatisfy((name, error) -> assertThat(error).isZero());
+        run.pack();
+        Map<String, Double> errors = run.outputErrors();
+        assertThat(errors.keySet()).containsExactly("body.0.body.0", "body.0.body.2", "body.1.body.0", "body.1.body.2");
+        // By hand for the first layer, whose input is still the one of the fp32 network.
+        double error = 0;
+        double power = 0;
+        TinyNetwork full = TinyNetwork.random(1);
+        for (Tensor batch : TinyNetwork.heldBack()) {
+            Graph graph = Graph.eager(compute);
+            Value x = full.sites().getFirst().slot().forward(graph.constant(batch));
+            float[] y = full.sites().get(1).slot().forward(x).tensor().toArray();
+            float[] q = network.sites().get(1).slot().forward(x).tensor().toArray();
+            for (int i = 0; i < y.length; i++) {
+                error += Math.pow((double) y[i] - q[i], 2);
+                power += (double) y[i] * y[i];
+            }
+        }
+        assertThat(errors.get("body.0.body.0")).isCloseTo(error / power, within(1e-9));
+        assertThat(network.sites().get(1).slot().module()).isInstanceOf(QuantizedConv2d.class);
+    }
+
     private List<UniformGrid> activations(String recipe) {
         Quantization run = quantization(TinyNetwork.random(1), 2, Scope.BODY);
         Recipes.byId(recipe).orElseThrow().apply(run);
         return run.pack().stream().map(LayerReport::activation).toList();
-    }
-
-    @Test
-    void distillationBringsTheOutputsCloserAndSaysHowItGoes() {
-        Tensor image = TinyNetwork.image(new SplittableRandom(11), 1, 24, 24);
-        TinyNetwork teacher = TinyNetwork.random(1);
-        float[] full = teacher.run(compute, image).toArray();
-        List<Double> errors = new ArrayList<>();
-        for (List<Pass> trained :
-                List.of(List.<Pass>of(), List.<Pass>of(new Distill(60, false)), List.<Pass>of(new Distill(60, true)))) {
-            TinyNetwork network = TinyNetwork.random(1);
-            Quantization run = quantization(network, 2, Scope.BODY);
-            List<Float> losses = new ArrayList<>();
-            run.distillFrom(teacher, (step, steps, loss) -> {
-                assertThat(step).isEqualTo(losses.size() + 1L);
-                assertThat(steps).isEqualTo(60);
-                losses.add(loss);
-            });
-            Recipes.byId("dobi").orElseThrow().apply(run);
-            trained.forEach(pass -> pass.apply(run));
-            assertThat(losses).hasSize(trained.isEmpty() ? 0 : 60);
-            run.pack();
-            double error = 0;
-            float[] low = network.run(compute, image).toArray();
-            for (int i = 0; i < low.length; i++) {
-                error += Math.abs(low[i] - full[i]) / low.length;
-            }
-            errors.add(error);
-        }
-        assertThat(errors.get(1)).as("bounds trained").isLessThan(0.97 * errors.get(0));
-        assertThat(errors.get(2)).as("bounds and weights trained").isLessThan(0.9 * errors.get(0));
-        // The teacher is as it was.
-        assertThat(teacher.run(compute, image).toArray()).isEqualTo(full);
-    }
-
-    @Test
-    void trainingBoundsAloneLeavesTheWeights() {
-        TinyNetwork network = TinyNetwork.random(1);
-        Quantization run = quantization(network, 2, Scope.BODY).distillFrom(TinyNetwork.random(1), SILENT);
-        Recipes.byId("dobi").orElseThrow().apply(run);
-        List<float[]> before = network.parameters().values().stream()
-                .map(p -> p.value().toArray())
-                .toList();
-        UniformGrid chosen = run.sites().getFirst().activation;
-        new Distill(3, false).apply(run);
-        List<float[]> after = network.parameters().values().stream()
-                .map(p -> p.value().toArray())
-                .toList();
-        for (int i = 0; i < before.size(); i++) {
-            assertThat(after.get(i)).isEqualTo(before.get(i));
-        }
-        assertThat(run.sites().getFirst().activation).isNotEqualTo(chosen);
-        assertThat(network.sites())
-                .allSatisfy(s -> assertThat(s.slot().module()).isInstanceOf(Conv2d.class));
-    }
-
-    @Test
-    void distillationNeedsATeacherAndAStep() {
-        Quantization run = quantization(TinyNetwork.random(1), 2, Scope.BODY);
-        Recipes.byId("dobi").orElseThrow().apply(run);
-        assertThatThrownBy(() -> new Distill(3, true).apply(run))
-                .isInstanceOf(IllegalStateException.class)
-                .hasMessageContaining("no fp32 network");
-        assertThatThrownBy(() -> new Distill(0, true)).hasMessageContaining("at least 1 step");
-        assertThat(Recipes.byId("dobi").orElseThrow().trains()).isFalse();
-        assertThat(Recipes.all().getFirst().trains()).isTrue();
     }
 
     @Test
@@ -285,7 +247,7 @@ final class QuantizationTest {
                 TinyNetwork network = TinyNetwork.random(1);
                 Quantization run =
                         new Quantization(some, network, new Options(2, 2, Scope.BODY), TinyNetwork.images(7));
-                Recipes.all().getFirst().withSteps(4).apply(run.distillFrom(TinyNetwork.random(1), SILENT));
+                Recipes.all().getFirst().withSteps(4).apply(run.supervise(TinyNetwork.teacher()));
                 run.pack();
                 outputs.add(network.run(some, image).toArray());
             }

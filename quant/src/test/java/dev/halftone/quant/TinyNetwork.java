@@ -66,6 +66,21 @@ final class TinyNetwork extends Module {
         return new Site(name, Role.CONV, region, slot);
     }
 
+    @Override
+    public List<Child> blocks() {
+        return List.of(first, second);
+    }
+
+    /** Returns an fp32 network with the weights of {@code random(1)} to learn from, and nothing that listens or is saved. */
+    static Supervision teacher() {
+        return new Supervision(random(1), heldBack(), null, (step, steps, loss) -> {});
+    }
+
+    /** Returns a batch that {@link #images} never gives for the seeds that tests use. */
+    static List<Tensor> heldBack() {
+        return images(1000);
+    }
+
     /** Returns two batches of two images. */
     static List<Tensor> images(long seed) {
         SplittableRandom random = new SplittableRandom(seed);

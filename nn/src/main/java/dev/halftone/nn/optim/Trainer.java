@@ -218,7 +218,16 @@ public final class Trainer {
      * @param metadata stored beside them, to be checked on resume
      */
     public void save(Path file, Map<String, String> metadata) throws IOException {
-        List<StoredTensor> tensors = new ArrayList<>();
+        save(file, metadata, List.of());
+    }
+
+    /**
+     * Writes what {@link #save(Path, Map)} writes, and other tensors that belong to the run, atomically.
+     *
+     * @param more of names that do not begin with {@code model.}, {@code optimizer.} or {@code average.}; {@link #resume} ignores them
+     */
+    public void save(Path file, Map<String, String> metadata, List<StoredTensor> more) throws IOException {
+        List<StoredTensor> tensors = new ArrayList<>(more);
         for (StoredTensor t : StateDict.save(network)) {
             tensors.add(new StoredTensor(MODEL + t.name(), t.dtype(), t.shape(), t.data()));
         }

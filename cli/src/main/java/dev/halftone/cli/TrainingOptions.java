@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.cli;
+
+import dev.halftone.quant.Quantization;
+import dev.halftone.quant.Recipe;
+import dev.halftone.quant.Supervision.Checkpoint;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.Map;
+import java.util.OptionalLong;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Option;
+
+/** How long a recipe trains, and whether it goes on from an interrupted run. */
+final class TrainingOptions {
+    /** Writing the state of an EDSR of 8 x 64 takes a tenth of a second. */
+    private static final Duration SAVE = Duration.ofSeconds(30);
+
+    @Option(
+            names = "--steps",
+            paramLabel = "N",
+            description = "Training steps, where the recipe trains (default: the recipe's).")
+    private @Nullable Long steps;
+
+    @Option(
+            names = "--budget",
+            paramLabel = "TIME",
+            converter = TimeSpan.Converter.class,
+            description = {
+                "Train for about this long, like 90s, 10m or 1h: a few steps are timed first, and the number that fits is trained and recorded.",
+                "The same --steps give the same bytes."
+            })
+    private @Nullable TimeSpan budget;
+
+    @Option(
+            names = "--resume",
+            description =
+                    "Go on with the training of an interrupted run with the same options, from FILE.checkpoint beside the output.")
+    private boolean resume;
+
+    /** Checks the options against a recipe and returns it with the steps that were asked for. */
+    Recipe recipe(Recipe recipe) {
+        for (String option :
+                new String[] {steps == null ? "" : "--steps", budget == null ? "" : "--budget", resume ? "--resume" : ""
+                }) {
+            if (!option.isEmpty() && !recipe.trains()) {
+                throw new UsageException(option + ": the recipe '" + recipe.id() + "' does not train");
+            }
+        }
+        if (steps != null && budget != null) {
+            throw new UsageException("--steps and --budget each say how long to train; give one of them");
+        }
+        if (steps != null && steps < 1) {
+            throw new UsageException("--steps must be at least 1, not " + steps);
+        }
+        return steps == null ? recipe : recipe.withSteps(steps);
+    }
+
+    /**
+     * Returns a recipe with the steps of the interrupted run, if one is continued, or with those that fit into the budget, if there is
+     * one.
+     *
+     * @param since when the command began, of {@link System#nanoTime}
+     */
+    Recipe within(Console console, Recipe recipe, Quantization run, Path output, long since) throws IOException {
+        if (budget == null) {
+            return recipe;
+        }
+        OptionalLong former = resume ? Checkpoint.steps(file(output)) : OptionalLong.empty();
+        if (former.isPresent()) {
+            return recipe.withSteps(former.getAsLong());
+        }
+        Duration left = budget.duration().minusNanos(System.nanoTime() - since);
+        Recipe fitting = recipe.within(left.isPositive() ? left : Duration.ofMillis(1), run);
+        console.note(
+                "%d steps of training fit into %d s",
+                fitting.steps(), budget.duration().toSeconds());
+        return fitting;
+    }
+
+    /** Returns where the training that ends in {@code output} keeps its state. */
+    Checkpoint checkpoint(Console console, Path output, Map<String, String> settings) {
+        Path file = file(output);
+        if (Files.exists(file) && !resume) {
+            console.note("starting over: %s is from an interrupted run, which --resume would have gone on with", file);
+        } else if (resume && !Files.exists(file)) {
+            console.note("there is no %s to go on from: starting at the first step", file);
+        }
+        return new Checkpoint(file, settings, SAVE, resume);
+    }
+
+    /** Removes the state of a training whose result is saved. */
+    static void deleteCheckpoint(Path output, Recipe recipe) throws IOException {
+        new Checkpoint(file(output), Map.of(), SAVE, false).delete(recipe.trainings());
+    }
+
+    private static Path file(Path output) {
+        return output.resolveSibling(output.getFileName() + ".checkpoint");
+    }
+}
