@@ -11,6 +11,7 @@ import dev.halftone.models.Zoo;
 import dev.halftone.tensor.Compute;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
@@ -21,6 +22,11 @@ import picocli.CommandLine.Option;
 /** Scores a network against high-resolution images, beside bicubic interpolation. */
 @Command(name = "evaluate", description = "Measure PSNR and SSIM (luma) of a model on high-resolution images.")
 final class EvaluateCommand implements Callable<Integer> {
+    /** The least time in the networks after which their speeds are told. */
+    private static final double TIMING_SECONDS = 6;
+
+    private static final int TIMING_ROUNDS = 5;
+
     private final Console console;
 
     @Mixin
@@ -87,6 +93,44 @@ final class EvaluateCommand implements Callable<Integer> {
             upscaler.upscale(pairs.getFirst().low());
             return Evaluation.run(compute, pairs, network.scale(), upscaler::upscale, progress::update);
         }
+    }
+
+    /**
+     * Scores two networks, and times them in turns so that both find the same machine: C2 compiles what they share in the first
+     * pass over the images, and small sets are passed again until that says little.
+     */
+    static List<Evaluation> inTurns(
+            Console console,
+            Compute compute,
+            List<SuperResolutionNetwork> networks,
+            List<Pair> pairs,
+            List<String> names) {
+        List<Evaluation> scored = new ArrayList<>();
+        List<List<Double>> seconds = new ArrayList<>();
+        double spent = 0;
+        for (int i = 0; i < networks.size(); i++) {
+            scored.add(run(console, compute, networks.get(i), pairs, names.get(i)));
+            seconds.add(new ArrayList<>());
+            spent += scored.get(i).seconds();
+        }
+        for (int round = 0; round < TIMING_ROUNDS && spent < TIMING_SECONDS; round++) {
+            for (int i = 0; i < networks.size(); i++) {
+                double pass = run(console, compute, networks.get(i), pairs, names.get(i))
+                        .seconds();
+                seconds.get(i).add(pass);
+                spent += pass;
+            }
+        }
+        List<Evaluation> timed = new ArrayList<>();
+        for (int i = 0; i < networks.size(); i++) {
+            Evaluation e = scored.get(i);
+            timed.add(seconds.get(i).isEmpty() ? e : new Evaluation(e.images(), e.mean(), median(seconds.get(i))));
+        }
+        return timed;
+    }
+
+    private static double median(List<Double> values) {
+        return values.stream().sorted().toList().get(values.size() / 2);
     }
 
     private void print(Score score) {

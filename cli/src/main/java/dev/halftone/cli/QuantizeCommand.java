@@ -144,8 +144,10 @@ final class QuantizeCommand implements Callable<Integer> {
             double seconds = (System.nanoTime() - quantizing) * 1e-9;
 
             Evaluation bicubic = Evaluation.bicubic(compute, pairs, scale);
-            Evaluation before = EvaluateCommand.run(console, compute, full, pairs, "fp32");
-            Evaluation after = EvaluateCommand.run(console, compute, low, pairs, bits.toString());
+            List<Evaluation> evaluations = EvaluateCommand.inTurns(
+                    console, compute, List.of(full, low), pairs, List.of("fp32", bits.toString()));
+            Evaluation before = evaluations.getFirst();
+            Evaluation after = evaluations.getLast();
 
             QuantizedModelFile.write(file, low.module(), metadata(full, source, algorithm.steps()));
             TrainingOptions.deleteCheckpoint(file, algorithm);
