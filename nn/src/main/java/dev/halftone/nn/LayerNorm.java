@@ -5,7 +5,7 @@ import dev.halftone.tensor.Tensor;
 
 /** Layer normalisation over the innermost dimension, with parameters {@code weight} and {@code bias} as in PyTorch. */
 public final class LayerNorm extends Module {
-    private static final float EPSILON = 1e-5f;
+    static final float EPSILON = 1e-5f;
 
     private final Parameter weight;
     private final Parameter bias;

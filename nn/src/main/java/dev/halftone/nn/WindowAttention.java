@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.nn;
 
+import dev.halftone.nn.op.AttentionBranchOp;
+import dev.halftone.nn.op.WindowAttentionOp;
 import dev.halftone.tensor.Tensor;
 import java.util.random.RandomGenerator;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Multi-head self-attention inside (shifted) windows (Liu et al. 2021, Swin Transformer): {@code [N, H, W, C]} to the same, where the
@@ -33,6 +36,28 @@ public final class WindowAttention extends Module {
     /** Fills the bias table like a {@link Linear linear layer's} weight. */
     public void initialize(RandomGenerator random) {
         Linear.fillNormal(biasTable.value(), random);
+    }
+
+    /** Returns {@code x + forward(norm(x))} as one op, or null where layers are not the original ones. */
+    @Nullable
+    Value branch(Value x, LayerNorm norm) {
+        if (qkv.module() instanceof Linear q
+                && products.module() instanceof AttentionProducts p
+                && projection.module() instanceof Linear o) {
+            return x.graph()
+                    .apply(
+                            new AttentionBranchOp(
+                                    LayerNorm.EPSILON, new WindowAttentionOp(p.heads(), p.window(), p.shift())),
+                            x,
+                            norm.weight().in(x),
+                            norm.bias().in(x),
+                            q.weight().in(x),
+                            q.bias().in(x),
+                            p.biasTable().in(x),
+                            o.weight().in(x),
+                            o.bias().in(x));
+        }
+        return null;
     }
 
     @Override

@@ -14,6 +14,7 @@ import org.jspecify.annotations.Nullable;
  */
 public sealed interface Op
         permits AddOp,
+                AttentionBranchOp,
                 CharbonnierLossOp,
                 ConcatOp,
                 Conv2dOp,
@@ -25,6 +26,7 @@ public sealed interface Op
                 LeakyReluOp,
                 LinearOp,
                 MatmulOp,
+                MlpBranchOp,
                 MseLossOp,
                 MultiplyOp,
                 NearestUpsampleOp,

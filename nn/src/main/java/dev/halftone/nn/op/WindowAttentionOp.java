@@ -42,7 +42,8 @@ public record WindowAttentionOp(int heads, int window, int shift) implements Op 
         return x.with(-1, g.channels());
     }
 
-    private AttentionGeometry geometry(Shape x) {
+    /** Describes attention for {@code qkv} of this shape. */
+    AttentionGeometry geometry(Shape x) {
         return new AttentionGeometry(x.dim(0), x.dim(1), x.dim(2), heads, x.dim(3) / (3 * heads), window, shift);
     }
 
@@ -50,10 +51,10 @@ public record WindowAttentionOp(int heads, int window, int shift) implements Op 
     public void forward(Compute compute, Tensor[] inputs, Tensor output) {
         AttentionKernels kernels = KernelProvider.kernels().attention();
         AttentionGeometry g = geometry(inputs[0].shape());
-        float[] bias = bias(g, inputs[1]);
+        float[][] biases = biases(g, inputs[1]);
         compute.forEachRange(g.windows(), BLOCK, (from, to) -> {
             float[] scratch = compute.borrow(kernels.scratch(g));
-            kernels.forward(g, inputs[0], bias, output, scratch, from, to);
+            kernels.forward(g, inputs[0], biases, output, scratch, from, to);
             compute.giveBack(scratch);
         });
     }
@@ -63,52 +64,53 @@ public record WindowAttentionOp(int heads, int window, int shift) implements Op 
             Compute compute, Tensor[] inputs, Tensor output, Tensor gradient, boolean[] wanted) {
         AttentionKernels kernels = KernelProvider.kernels().attention();
         AttentionGeometry g = geometry(inputs[0].shape());
-        float[] bias = bias(g, inputs[1]);
+        float[][] biases = biases(g, inputs[1]);
         Tensor dqkv = Tensor.zeros(inputs[0].shape());
-        Tensor dBias = Tensor.zeros(Math.ceilDiv(g.windows(), BLOCK), heads * g.pixels() * g.stride());
-        compute.forEachRange(g.windows(), BLOCK, (from, to) -> {
+        PartialGradients sums = new PartialGradients(g.windows(), BLOCK, Shape.of(heads * g.pixels() * g.stride()));
+        compute.forEachRange(g.windows(), sums.unitsPerBlock(), (from, to) -> {
             float[] scratch = compute.borrow(kernels.scratch(g));
-            kernels.backward(g, inputs[0], bias, gradient, dqkv, dBias.slice(from / BLOCK), scratch, from, to);
+            kernels.backward(g, inputs[0], biases, gradient, dqkv, sums.of(from, 0), scratch, from, to);
             compute.giveBack(scratch);
         });
-        return new @Nullable Tensor[] {wanted[0] ? dqkv : null, wanted[1] ? tableGradient(compute, g, dBias) : null};
+        return new @Nullable Tensor[] {
+            wanted[0] ? dqkv : null, wanted[1] ? tableGradient(g, sums.total(compute)[0]) : null
+        };
     }
 
-    /** Returns the biases of all scores, the mask's included: {@code [kinds, heads, key, query]}. */
-    private static float[] bias(AttentionGeometry g, Tensor table) {
+    /** Returns what is added to the scores in windows of each kind, the mask included, {@code [heads, key, query]}. */
+    static float[][] biases(AttentionGeometry g, Tensor table) {
         int n = g.pixels();
         int[][] index = Windows.relativePositionIndex(g.window());
         // The kinds of windows are those of an image of two by two.
         Tensor mask = g.shift() == 0
                 ? Tensor.zeros(1, n, n)
                 : Windows.shiftMask(2 * g.window(), 2 * g.window(), g.window(), g.shift());
-        float[] bias = new float[g.biasSize()];
-        for (int kind = 0; kind < g.kinds(); kind++) {
+        float[][] biases = new float[g.kinds()][g.heads() * n * g.stride()];
+        for (int kind = 0; kind < biases.length; kind++) {
             for (int head = 0; head < g.heads(); head++) {
                 for (int key = 0; key < n; key++) {
-                    int to = ((kind * g.heads() + head) * n + key) * g.stride();
+                    int to = (head * n + key) * g.stride();
                     for (int query = 0; query < n; query++) {
-                        bias[to + query] = table.array()[table.offset() + index[query][key] * g.heads() + head]
+                        biases[kind][to + query] = table.array()[table.offset() + index[query][key] * g.heads() + head]
                                 + mask.array()[(kind * n + query) * n + key];
                     }
                 }
             }
         }
-        return bias;
+        return biases;
     }
 
-    /** Returns the gradient of the table from those of the biases, one row of which each block of windows has made. */
-    private static Tensor tableGradient(Compute compute, AttentionGeometry g, Tensor blocks) {
+    /** Returns the gradient of the table from those of the biases {@code [heads, key, query]}. */
+    static Tensor tableGradient(AttentionGeometry g, Tensor dBias) {
         int n = g.pixels();
         int[][] index = Windows.relativePositionIndex(g.window());
-        float[] dBias =
-                AddOp.columnSums(compute, blocks, Shape.of(blocks.dim(1))).array();
         Tensor gradient = Tensor.zeros((2 * g.window() - 1) * (2 * g.window() - 1), g.heads());
         double[] sums = new double[gradient.size()];
         for (int head = 0; head < g.heads(); head++) {
             for (int key = 0; key < n; key++) {
+                int from = dBias.offset() + (head * n + key) * g.stride();
                 for (int query = 0; query < n; query++) {
-                    sums[index[query][key] * g.heads() + head] += dBias[(head * n + key) * g.stride() + query];
+                    sums[index[query][key] * g.heads() + head] += dBias.array()[from + query];
                 }
             }
         }

@@ -64,6 +64,14 @@ class OpTest {
                 Arguments.of(new WindowAttentionOp(2, 4, 0), List.of(s(1, 8, 8, 12), s(49, 3)), "[49, 3]"),
                 Arguments.of(new WindowAttentionOp(2, 4, 0), List.of(s(1, 8, 6, 12), s(49, 2)), "8x6"),
                 Arguments.of(new WindowAttentionOp(2, 4, 4), List.of(s(1, 8, 8, 12), s(49, 2)), "shifted by 4"),
+                Arguments.of(
+                        new MlpBranchOp(1),
+                        List.of(s(2, 3), s(3), s(3), s(3, 4), s(4), s(4, 5), s(5)),
+                        "[2, 5] cannot be added to [2, 3]"),
+                Arguments.of(
+                        new AttentionBranchOp(1, new WindowAttentionOp(1, 2, 0)),
+                        List.of(s(1, 2, 2, 3), s(3), s(3), s(3, 9), s(9), s(9, 1), s(3, 4), s(4)),
+                        "[1, 2, 2, 4] cannot be added to [1, 2, 2, 3]"),
                 Arguments.of(new WindowReverseOp(4, 8, 8), List.of(s(5, 4, 4, 2)), "8x8"),
                 Arguments.of(new WindowReverseOp(4, 8, 8), List.of(s(4, 4, 2, 2)), "8x8"));
     }

@@ -11,6 +11,7 @@ import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.Tensor;
 import java.util.SplittableRandom;
+import java.util.function.Function;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -105,6 +106,79 @@ class WindowAttentionTest {
         for (int i = 0; i < actual.size(); i++) {
             assertThat((double) actual.toArray()[i]).isCloseTo(expected.toArray()[i], within(tolerance * max));
         }
+    }
+
+    /** More rows than one block has, the last group of them incomplete. */
+    @Test
+    void branchesEqualTheirLayers() {
+        SplittableRandom r = new SplittableRandom(4);
+        Tensor x = random(r, 3, 24, 16, 6);
+        Tensor[] norm = {random(r, 6), random(r, 6)};
+        Tensor[] one = {random(r, 6, 18), random(r, 18), random(r, 9, 3), random(r, 6, 6), random(r, 6)};
+        compare(
+                x,
+                v -> v[0].graph().apply(new AttentionBranchOp(1e-5f, new WindowAttentionOp(3, 2, 1)), v),
+                v -> v[0].add(v[0].layerNorm(v[1], v[2], 1e-5f)
+                        .linear(v[3], v[4])
+                        .windowAttention(v[5], 3, 2, 1)
+                        .linear(v[6], v[7])),
+                norm[0],
+                norm[1],
+                one[0],
+                one[1],
+                one[2],
+                one[3],
+                one[4]);
+        compare(
+                random(r, 2, 31, 19, 6),
+                v -> v[0].graph().apply(new MlpBranchOp(1e-5f), v),
+                v -> v[0].add(v[0].layerNorm(v[1], v[2], 1e-5f)
+                        .linear(v[3], v[4])
+                        .gelu()
+                        .linear(v[5], v[6])),
+                norm[0],
+                norm[1],
+                random(r, 6, 13),
+                random(r, 13),
+                random(r, 13, 6),
+                random(r, 6));
+    }
+
+    /** Outputs must be the same, gradients but for rounding: sums over rows have another order. */
+    private static void compare(
+            Tensor x, Function<Value[], Value> branch, Function<Value[], Value> layers, Tensor... parameters) {
+        Tensor seed = random(new SplittableRandom(5), x.shape().dims());
+        Tensor[] expected = gradients(layers, x, seed, parameters, Compute.shared());
+        Tensor[] actual = gradients(branch, x, seed, parameters, Compute.shared());
+        OpCase.assertSame("output", expected[0], actual[0]);
+        for (int i = 1; i < expected.length; i++) {
+            assertClose(actual[i], expected[i], 3e-6);
+        }
+        try (Compute three = Compute.ofThreads(3)) {
+            Tensor[] again = gradients(branch, x, seed, parameters, three);
+            for (int i = 0; i < again.length; i++) {
+                OpCase.assertSame("three threads, " + i, actual[i], again[i]);
+            }
+        }
+    }
+
+    /** Returns the output and the gradients. */
+    private static Tensor[] gradients(
+            Function<Value[], Value> function, Tensor x, Tensor seed, Tensor[] parameters, Compute compute) {
+        Graph graph = Graph.recording(compute);
+        Value[] values = new Value[parameters.length + 1];
+        values[0] = graph.variable(x);
+        for (int i = 0; i < parameters.length; i++) {
+            values[i + 1] = graph.variable(parameters[i]);
+        }
+        Value y = function.apply(values);
+        Gradients gradients = graph.backward(y, seed);
+        Tensor[] all = new Tensor[values.length + 1];
+        all[0] = y.tensor();
+        for (int i = 0; i < values.length; i++) {
+            all[i + 1] = gradients.of(values[i]);
+        }
+        return all;
     }
 
     /** Several blocks of windows, whose bias gradients are added up. */

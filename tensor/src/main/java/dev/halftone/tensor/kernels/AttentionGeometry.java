@@ -67,12 +67,9 @@ public record AttentionGeometry(int batch, int height, int width, int heads, int
         return (index % across == across - 1 ? 1 : 0) + (index / across % down == down - 1 ? 2 : 0);
     }
 
-    /**
-     * Returns the size of the biases {@code [kinds, heads, pixels, stride]} of scores, where entry {@code [.., j, i]} is for query i
-     * and key j.
-     */
+    /** Returns the size of the biases {@code [heads, pixels, stride]} of scores, where entry {@code [.., j, i]} is for query i and key j. */
     public int biasSize() {
-        return kinds() * heads * pixels() * stride();
+        return heads * pixels() * stride();
     }
 
     /** Fills {@code pixels} with where in the batch (image by image, row by row) the pixels of a window are. */
@@ -100,11 +97,14 @@ public record AttentionGeometry(int batch, int height, int width, int heads, int
      * @throws IllegalArgumentException if one does not fit this geometry
      * @throws IndexOutOfBoundsException if {@code [from, to)} are not among {@link #windows()}
      */
-    public void check(Tensor qkv, float[] bias, Tensor y, int from, int to) {
+    public void check(Tensor qkv, float[][] biases, Tensor y, int from, int to) {
         long outputs = (long) batch * height * width * channels();
-        if (qkv.size() != 3 * outputs || y.size() != outputs || bias.length != biasSize()) {
-            throw new IllegalArgumentException("queries, keys and values " + qkv.shape() + ", " + bias.length
-                    + " biases and output " + y.shape() + " do not fit " + this);
+        if (qkv.size() != 3 * outputs
+                || y.size() != outputs
+                || biases.length != kinds()
+                || biases[0].length != biasSize()) {
+            throw new IllegalArgumentException("queries, keys and values " + qkv.shape() + ", " + biases.length + " x "
+                    + biases[0].length + " biases and output " + y.shape() + " do not fit " + this);
         }
         Objects.checkFromToIndex(from, to, windows());
     }

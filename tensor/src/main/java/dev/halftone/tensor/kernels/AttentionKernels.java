@@ -22,20 +22,20 @@ public interface AttentionKernels {
     /**
      * Computes the windows {@code [from, to)}.
      *
-     * @param bias see {@link AttentionGeometry#biasSize}
+     * @param biases for each kind of window {@code [heads, pixels, stride]}, see {@link AttentionGeometry#biasSize}
      */
-    void forward(AttentionGeometry g, Tensor qkv, float[] bias, Tensor y, float[] scratch, int from, int to);
+    void forward(AttentionGeometry g, Tensor qkv, float[][] biases, Tensor y, float[] scratch, int from, int to);
 
     /**
      * Computes the gradient of the windows {@code [from, to)}; scores are computed again.
      *
      * @param dqkv is overwritten, where the windows have their pixels
-     * @param dBias {@code [heads, pixels, stride]}: the gradients of biases, whatever their kind, are added here, window by window
+     * @param dBias {@code [heads, pixels, stride]}: the gradients of biases, whatever the kind of window, are added here, window by window
      */
     void backward(
             AttentionGeometry g,
             Tensor qkv,
-            float[] bias,
+            float[][] biases,
             Tensor dy,
             Tensor dqkv,
             Tensor dBias,

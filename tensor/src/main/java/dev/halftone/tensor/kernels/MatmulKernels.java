@@ -25,4 +25,10 @@ public interface MatmulKernels {
      * fused multiply-adds from 0, and these partial sums are added in order.
      */
     void matmulTransposedA(Tensor a, Tensor b, Tensor c, int fromRow, int toRow);
+
+    /**
+     * Adds rows {@code [fromRow, toRow)} of {@code a^T b}, computed as {@link #matmulTransposedA} does, to {@code c}: partial sum by
+     * partial sum.
+     */
+    void addTransposedA(Tensor a, Tensor b, Tensor c, int fromRow, int toRow);
 }

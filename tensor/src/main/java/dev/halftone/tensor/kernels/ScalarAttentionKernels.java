@@ -21,7 +21,7 @@ final class ScalarAttentionKernels implements AttentionKernels {
         final float[][] e;
         final float[] inverse;
 
-        Head(AttentionGeometry g, Tensor qkv, float[] bias, int[] pixels, int kind, int head) {
+        Head(AttentionGeometry g, Tensor qkv, float[] bias, int[] pixels, int head) {
             n = g.pixels();
             depth = g.depth();
             q = rows(qkv, pixels, 3 * g.channels(), head * depth, depth);
@@ -37,7 +37,7 @@ final class ScalarAttentionKernels implements AttentionKernels {
             for (int i = 0; i < n; i++) {
                 float max = Float.NEGATIVE_INFINITY;
                 for (int j = 0; j < n; j++) {
-                    float score = bias[((kind * g.heads() + head) * n + j) * g.stride() + i];
+                    float score = bias[(head * n + j) * g.stride() + i];
                     for (int c = 0; c < depth; c++) {
                         score = Math.fma(k[j][c], q[i][c], score);
                     }
@@ -64,13 +64,14 @@ final class ScalarAttentionKernels implements AttentionKernels {
     }
 
     @Override
-    public void forward(AttentionGeometry g, Tensor qkv, float[] bias, Tensor y, float[] scratch, int from, int to) {
-        g.check(qkv, bias, y, from, to);
+    public void forward(
+            AttentionGeometry g, Tensor qkv, float[][] biases, Tensor y, float[] scratch, int from, int to) {
+        g.check(qkv, biases, y, from, to);
         int[] pixels = new int[g.pixels()];
         for (int window = from; window < to; window++) {
             g.pixels(window, pixels);
             for (int head = 0; head < g.heads(); head++) {
-                Head h = new Head(g, qkv, bias, pixels, g.kind(window), head);
+                Head h = new Head(g, qkv, biases[g.kind(window)], pixels, head);
                 for (int i = 0; i < h.n; i++) {
                     for (int c = 0; c < h.depth; c++) {
                         float sum = 0;
@@ -88,19 +89,19 @@ final class ScalarAttentionKernels implements AttentionKernels {
     public void backward(
             AttentionGeometry g,
             Tensor qkv,
-            float[] bias,
+            float[][] biases,
             Tensor dy,
             Tensor dqkv,
             Tensor dBias,
             float[] scratch,
             int from,
             int to) {
-        g.check(qkv, bias, dy, from, to);
+        g.check(qkv, biases, dy, from, to);
         int[] pixels = new int[g.pixels()];
         for (int window = from; window < to; window++) {
             g.pixels(window, pixels);
             for (int head = 0; head < g.heads(); head++) {
-                Head h = new Head(g, qkv, bias, pixels, g.kind(window), head);
+                Head h = new Head(g, qkv, biases[g.kind(window)], pixels, head);
                 float[][] d = Head.rows(dy, pixels, g.channels(), head * h.depth, h.depth);
                 float[][] dScore = dScores(h, d);
                 for (int j = 0; j < h.n; j++) {

@@ -26,10 +26,16 @@ final class ScalarMatmulKernels implements MatmulKernels {
     @Override
     public void matmulTransposedA(Tensor a, Tensor b, Tensor c, int fromRow, int toRow) {
         MatmulShape s = MatmulShape.ofTransposedA(a, b, c, fromRow, toRow);
+        Arrays.fill(c.array(), c.offset() + fromRow * s.n(), c.offset() + toRow * s.n(), 0f);
+        addTransposedA(a, b, c, fromRow, toRow);
+    }
+
+    @Override
+    public void addTransposedA(Tensor a, Tensor b, Tensor c, int fromRow, int toRow) {
+        MatmulShape s = MatmulShape.ofTransposedA(a, b, c, fromRow, toRow);
         float[] blockSum = new float[s.n()];
         for (int i = fromRow; i < toRow; i++) {
             int to = c.offset() + i * s.n();
-            Arrays.fill(c.array(), to, to + s.n(), 0f);
             for (int block = 0; block < s.k(); block += SUM_BLOCK) {
                 Arrays.fill(blockSum, 0f);
                 for (int k = block; k < Math.min(block + SUM_BLOCK, s.k()); k++) {

@@ -80,8 +80,9 @@ final class VectorAttentionKernels implements AttentionKernels {
     }
 
     @Override
-    public void forward(AttentionGeometry g, Tensor qkv, float[] bias, Tensor y, float[] scratch, int from, int to) {
-        g.check(qkv, bias, y, from, to);
+    public void forward(
+            AttentionGeometry g, Tensor qkv, float[][] biases, Tensor y, float[] scratch, int from, int to) {
+        g.check(qkv, biases, y, from, to);
         Layout s = Layout.of(g);
         int[] pixels = new int[s.n];
         Arrays.fill(scratch, 0, s.size, 0f);
@@ -89,7 +90,7 @@ final class VectorAttentionKernels implements AttentionKernels {
             g.pixels(window, pixels);
             gather(s, qkv, pixels, scratch);
             for (int head = 0; head < g.heads(); head++) {
-                scores(s, bias, g.kind(window), head, scratch);
+                scores(s, biases[g.kind(window)], head, scratch);
                 // y[c, i] = sum over j of v[j, c] e[j, i]
                 product(
                         s,
@@ -139,7 +140,7 @@ final class VectorAttentionKernels implements AttentionKernels {
     }
 
     /** Computes {@code e[j, i]} and the inverses of its sums for one head. */
-    private static void scores(Layout s, float[] bias, int kind, int head, float[] scratch) {
+    private static void scores(Layout s, float[] bias, int head, float[] scratch) {
         AttentionGeometry g = s.g;
         Panels panels = new Panels(scratch, scratch, scratch, bias);
         panels.rows = 1;
@@ -154,7 +155,7 @@ final class VectorAttentionKernels implements AttentionKernels {
                 s.stride,
                 s.k + head * g.depth(),
                 s.q + head * g.depth() * s.stride,
-                (kind * g.heads() + head) * s.n * s.stride,
+                head * s.n * s.stride,
                 s.scores);
         for (int i = 0; i < s.stride; i += LANES) {
             softmax(scratch, s.scores + i, s.n, s.stride, s.inverse + i);
@@ -216,14 +217,14 @@ final class VectorAttentionKernels implements AttentionKernels {
     public void backward(
             AttentionGeometry g,
             Tensor qkv,
-            float[] bias,
+            float[][] biases,
             Tensor dy,
             Tensor dqkv,
             Tensor dBias,
             float[] scratch,
             int from,
             int to) {
-        g.check(qkv, bias, dy, from, to);
+        g.check(qkv, biases, dy, from, to);
         Layout s = Layout.of(g);
         int channels = g.channels();
         int depth = g.depth();
@@ -237,7 +238,7 @@ final class VectorAttentionKernels implements AttentionKernels {
             }
             for (int head = 0; head < g.heads(); head++) {
                 int first = head * depth;
-                scores(s, bias, g.kind(window), head, scratch);
+                scores(s, biases[g.kind(window)], head, scratch);
                 // Of probabilities: dp[j, i] = sum over c of v[j, c] dy[c, i]
                 product(
                         s,

@@ -32,6 +32,12 @@ final class VectorMatmulKernels implements MatmulKernels {
     public void matmulTransposedA(Tensor a, Tensor b, Tensor c, int fromRow, int toRow) {
         MatmulShape s = MatmulShape.ofTransposedA(a, b, c, fromRow, toRow);
         Arrays.fill(c.array(), c.offset() + fromRow * s.n(), c.offset() + toRow * s.n(), 0f);
+        addTransposedA(a, b, c, fromRow, toRow);
+    }
+
+    @Override
+    public void addTransposedA(Tensor a, Tensor b, Tensor c, int fromRow, int toRow) {
+        MatmulShape s = MatmulShape.ofTransposedA(a, b, c, fromRow, toRow);
         Panels panels = new Panels(a.array(), b.array(), c.array(), new float[s.n()]);
         panels.rows = 1;
         panels.xStep = 1;

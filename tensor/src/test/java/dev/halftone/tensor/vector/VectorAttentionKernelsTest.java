@@ -49,9 +49,12 @@ class VectorAttentionKernelsTest {
         AttentionGeometry g = new AttentionGeometry(batch, height, width, heads, depth, window, shift);
         Tensor qkv = random(r, 3, 2, batch, height, width, 3 * heads * depth);
         Tensor dy = random(r, 5, 1, batch, height, width, heads * depth);
-        float[] bias = array(r, g.biasSize(), 3);
-        if (shift > 0) {
-            bias[bias.length / 2] = -100;
+        float[][] bias = new float[g.kinds()][];
+        for (int kind = 0; kind < bias.length; kind++) {
+            bias[kind] = array(r, g.biasSize(), 3);
+            if (kind > 0) {
+                bias[kind][g.biasSize() / 2] = -100;
+            }
         }
         Tensor a = random(r, 4, 1, batch, height, width, heads * depth);
         Tensor b = random(r, 7, 1, batch, height, width, heads * depth);
@@ -78,7 +81,7 @@ class VectorAttentionKernelsTest {
         assertOracle(g, qkv, bias, b);
     }
 
-    private static void assertOracle(AttentionGeometry g, Tensor qkv, float[] bias, Tensor y) {
+    private static void assertOracle(AttentionGeometry g, Tensor qkv, float[][] bias, Tensor y) {
         int n = g.pixels();
         int across = g.width() / g.window();
         int down = g.height() / g.window();
@@ -96,7 +99,7 @@ class VectorAttentionKernelsTest {
                     int[] query = at[i];
                     double[] e = new double[n];
                     for (int j = 0; j < n; j++) {
-                        double score = bias[((g.kind(w) * g.heads() + head) * n + j) * g.stride() + i];
+                        double score = bias[g.kind(w)][(head * n + j) * g.stride() + i];
                         for (int c = 0; c < g.depth(); c++) {
                             int channel = head * g.depth() + c;
                             score += (double) qkv.get(query[0], query[1], query[2], channel)
@@ -141,7 +144,13 @@ class VectorAttentionKernelsTest {
         assertThatThrownBy(() -> new AttentionGeometry(1, 8, 8, 2, 6, 8, 8)).hasMessageContaining("shifted by 8");
         AttentionGeometry g = new AttentionGeometry(1, 8, 8, 2, 6, 8, 0);
         assertThatThrownBy(() -> vector.forward(
-                        g, Tensor.zeros(8, 8, 35), new float[g.biasSize()], Tensor.zeros(8, 8, 12), new float[0], 0, 1))
+                        g,
+                        Tensor.zeros(8, 8, 35),
+                        new float[1][g.biasSize()],
+                        Tensor.zeros(8, 8, 12),
+                        new float[0],
+                        0,
+                        1))
                 .hasMessageContaining("[8, 8, 35]");
     }
 }

@@ -132,5 +132,9 @@ class VectorKernelsTest {
         vector.matmul().matmulTransposedA(at, b, c, m / 2, m);
         scalar.matmul().matmulTransposedA(at, b, d, 0, m);
         assertThat(c.toArray()).isEqualTo(d.toArray());
+        vector.matmul().addTransposedA(at, b, c, 0, m / 2);
+        vector.matmul().addTransposedA(at, b, c, m / 2, m);
+        scalar.matmul().addTransposedA(at, b, d, 0, m);
+        assertThat(c.toArray()).isEqualTo(d.toArray());
     }
 }
