@@ -11,6 +11,7 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Help;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.ScopeType;
+import picocli.CommandLine.UnmatchedArgumentException;
 
 /** The {@code halftone} command line: results on standard output, everything else on standard error. */
 @Command(
@@ -61,9 +62,12 @@ public final class Main {
 
     private static int usage(Console console, ParameterException e) {
         CommandLine command = e.getCommandLine();
+        List<String> similar =
+                e instanceof UnmatchedArgumentException unmatched ? unmatched.getSuggestions() : List.of();
         console.note(
-                "halftone: %s (see: %s --help)",
+                "halftone: %s%s (see: %s --help)",
                 Failure.oneLine(String.valueOf(e.getMessage())),
+                similar.isEmpty() ? "" : "; did you mean " + similar.getFirst() + "?",
                 command.getCommandSpec().qualifiedName());
         return ExitCode.USAGE;
     }

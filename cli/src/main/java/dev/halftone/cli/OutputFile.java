@@ -7,6 +7,8 @@ import java.nio.file.Path;
 
 /** A file that will be written after long work, so what can be wrong with it is found out before. */
 final class OutputFile {
+    private static final String WEIGHTS = ".safetensors";
+
     private OutputFile() {}
 
     /** Returns {@code file} if it can be created or replaced. */
@@ -18,9 +20,20 @@ final class OutputFile {
         if (!Files.isDirectory(folder)) {
             throw new UsageException(file + " cannot be written: the folder " + folder + " does not exist");
         }
-        if (!Files.isWritable(folder)) {
-            throw new IOException(file + " cannot be written: the folder " + folder + " is read-only");
+        try {
+            // Permissions do not tell of file systems that take no files.
+            Files.delete(Files.createTempFile(folder, "." + file.getFileName(), ".tmp"));
+        } catch (IOException e) {
+            throw new IOException(file + " cannot be written: the folder " + folder + " takes no new files", e);
         }
         return file;
+    }
+
+    /** Returns {@code file} if weights can be written to it: other programs go by its ending. */
+    static Path checkedWeights(Path file) throws IOException {
+        if (!file.toString().endsWith(WEIGHTS)) {
+            throw new UsageException(file + " must end with " + WEIGHTS + ", which is what is written");
+        }
+        return checked(file);
     }
 }

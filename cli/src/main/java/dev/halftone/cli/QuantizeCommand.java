@@ -113,7 +113,7 @@ final class QuantizeCommand implements Callable<Integer> {
         SuperResolutionNetwork full = Zoo.build(source, model.scale());
         SuperResolutionNetwork low = Zoo.build(source, model.scale());
         int scale = full.scale();
-        Path file = OutputFile.checked(
+        Path file = OutputFile.checkedWeights(
                 output == null ? Path.of(model.stem() + "-x" + scale + "-" + bits + ".safetensors") : output);
         if (report != null) {
             OutputFile.checked(report);

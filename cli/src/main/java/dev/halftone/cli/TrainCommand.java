@@ -14,7 +14,6 @@ import dev.halftone.models.TeacherBatches;
 import dev.halftone.models.Training;
 import dev.halftone.models.Zoo;
 import dev.halftone.tensor.Compute;
-import dev.halftone.tensor.io.WeightFile;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -83,7 +82,7 @@ final class TrainCommand implements Callable<Integer> {
             paramLabel = "FILE",
             description =
                     "Learn what the network in this file makes of the patches instead of the photographs themselves.")
-    private @Nullable Path teacher;
+    private @Nullable String teacher;
 
     @Option(names = "--steps", paramLabel = "N", description = "Steps in all (default: ${DEFAULT-VALUE}).")
     private long steps = 20_000;
@@ -141,11 +140,18 @@ final class TrainCommand implements Callable<Integer> {
         checkOptions();
         SuperResolutionNetwork network = network();
         Path target = output == null ? Path.of(model + "-x" + network.scale() + ".safetensors") : output;
-        OutputFile.checked(target);
+        OutputFile.checkedWeights(target);
         Path checkpoint = Training.checkpoint(target);
+        if (resume && !Files.exists(checkpoint)) {
+            throw new UsageException("there is no " + checkpoint + " to go on from"
+                    + (Files.exists(target) ? "; " + target + " is finished" : ""));
+        }
         if (Files.exists(checkpoint) && !resume) {
             throw new UsageException(
                     checkpoint + " is there from an earlier run: continue it with --resume, or delete it");
+        }
+        if (Files.exists(target) && !resume) {
+            throw new UsageException(target + " is there already; name another file, or delete it");
         }
         try (Compute compute = console.compute()) {
             PatchSampler.Options data = new PatchSampler.Options(network.scale(), patch, batch, procedural, seed);
@@ -252,13 +258,13 @@ final class TrainCommand implements Callable<Integer> {
         about.put("model", model);
         about.put("seed", Long.toString(seed));
         if (teacher != null) {
-            about.put("teacher_sha256", WeightFile.read(teacher).sha256());
+            about.put("teacher_sha256", Zoo.read(teacher, 0).sha256());
         }
         return about;
     }
 
-    private static SuperResolutionNetwork teacher(Path file, int scale) throws IOException {
-        return Zoo.build(WeightFile.read(file), scale);
+    private static SuperResolutionNetwork teacher(String model, int scale) throws IOException {
+        return Zoo.build(Zoo.read(model, scale), scale);
     }
 
     private List<ImageSource> photographs() throws IOException {

@@ -66,7 +66,8 @@ final class UpscaleBatch {
         Outcome outcome = new Outcome(new ArrayList<>(), 0, new ArrayList<>());
         Thread hook = new Thread(() -> end(outcome, files), "halftone-end-of-batch");
         Runtime.getRuntime().addShutdownHook(hook);
-        try (Progress progress = console.progress("upscale")) {
+        try (FolderLock _ = FolderLock.of(output);
+                Progress progress = console.progress("upscale")) {
             return run(outcome, files, earlier, Manifest.of(settings), progress);
         } finally {
             if (!ending) {

@@ -99,6 +99,9 @@ final class UpscaleCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
+        if (output.toString().isEmpty()) {
+            throw new UsageException("--output is empty; name a file or a folder");
+        }
         if (tile < 1) {
             throw new UsageException("--tile must be at least 1, not " + tile);
         }
@@ -128,7 +131,8 @@ final class UpscaleCommand implements Callable<Integer> {
                 ? Objects.requireNonNullElse(batch.format(), ImageFormat.PNG)
                 : ImageFormat.of(output)
                         .filter(ImageFormat::writable)
-                        .orElseThrow(() -> new UsageException(output + " must end with .png, .jpg, .bmp or .tif"));
+                        .orElseThrow(() -> new UsageException(
+                                output + " is no folder, and an image must end with .png, .jpg, .bmp or .tif"));
         result.requireDepth(format, destination.isStandard() ? format.extension() : output.toString());
         destination.check(input);
         try (ImageRows rows = Destination.isStandard(input)
@@ -230,6 +234,11 @@ final class UpscaleCommand implements Callable<Integer> {
                 && !earlier.entries().isEmpty()
                 && !earlier.settings().equals(settings)) {
             console.note("halftone: %s is of other settings, so every image is upscaled again", manifest);
+        }
+        if (!batch.resumes() && Files.exists(manifest)) {
+            console.note(
+                    "halftone: starting over, results in %s are replaced; --resume keeps those that are finished",
+                    output);
         }
         long start = System.nanoTime();
         UpscaleBatch.Outcome outcome =

@@ -63,6 +63,7 @@ final class TrainCommandTest {
         Path teacher = Samples.network(folder);
         assertThat(train("--teacher", teacher).exitCode()).isZero();
         assertThat(Run.of("inspect", output).out()).contains("teacher_sha256");
+        Files.delete(output);
         train("--teacher", images).assertFailed(ExitCode.BAD_INPUT, images.toString());
     }
 
@@ -138,6 +139,18 @@ final class TrainCommandTest {
         Run evaluated = Run.of("evaluate", output, "--images", images, "--json");
         assertThat(evaluated.exitCode()).as(evaluated.err()).isZero();
         assertThat(evaluated.json()).containsEntry("scale", 2);
+    }
+
+    @Test
+    void neverReplacesWhatWasTrained() throws IOException {
+        assertThat(train().exitCode()).isZero();
+        byte[] weights = Files.readAllBytes(output);
+        train().assertFailed(ExitCode.USAGE, output + " is there already");
+        train("--resume")
+                .assertFailed(ExitCode.USAGE, "there is no " + output + ".checkpoint", output + " is finished");
+        assertThat(Files.readAllBytes(output)).isEqualTo(weights);
+        Path other = folder.resolve("new.pth");
+        train("-o", other).assertFailed(ExitCode.USAGE, other + " must end with .safetensors");
     }
 
     @Test

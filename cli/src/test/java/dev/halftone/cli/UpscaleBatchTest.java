@@ -77,6 +77,25 @@ final class UpscaleBatchTest {
     }
 
     @Test
+    void keepsAnotherRunOutOfTheFolder() throws IOException {
+        Files.createDirectories(out);
+        FolderLock first = FolderLock.of(out);
+        Run second = upscale();
+        first.close();
+        second.assertFailed(ExitCode.USAGE, out + " is in use by another run");
+        assertThat(content(out)).isEmpty();
+        assertThat(upscale("-r").exitCode()).isZero();
+        assertThat(content(out)).doesNotContainKey(".halftone-lock");
+    }
+
+    @Test
+    void saysThatItStartsOver() {
+        upscale();
+        assertThat(upscale().err()).contains("starting over", "--resume");
+        assertThat(upscale("--resume").err()).doesNotContain("starting over");
+    }
+
+    @Test
     void mirrorsTheTree() throws IOException {
         Map<String, byte[]> before = content(in);
         Run run = upscale("--recursive");
