@@ -2,9 +2,17 @@
 package dev.halftone.cli;
 
 import dev.halftone.tensor.Compute;
+import dev.halftone.tensor.kernels.CodePath;
+import dev.halftone.tensor.kernels.CodeRate;
 import dev.halftone.tensor.kernels.KernelProvider;
 import dev.halftone.tensor.kernels.Kernels;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
 import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
 import picocli.CommandLine.Command;
 
 /** Says what computes here, and why. */
@@ -39,7 +47,8 @@ final class InfoCommand implements Callable<Integer> {
                                         .put("home", home))
                         .put("maxHeapBytes", heap)
                         .put("system", os)
-                        .put("processors", processors));
+                        .put("processors", processors)
+                        .put("packed", packed(kernels)));
             } else {
                 console.print("halftone   %s", Main.version());
                 console.print(
@@ -48,9 +57,51 @@ final class InfoCommand implements Callable<Integer> {
                 console.print("JVM        %s, %s (%s)", jvm, vendor, home);
                 console.print("heap       up to %d MiB", heap >> 20);
                 console.print("system     %s", os);
+                printPacked(kernels);
             }
         }
         return ExitCode.OK;
+    }
+
+    /** Lists how packed convolutions run at every width of weights and activations. */
+    private static List<Map<String, ?>> packed(Kernels kernels) {
+        List<Map<String, ?>> list = new ArrayList<>();
+        for (int weight = 1; weight <= 8; weight++) {
+            for (int activation = 1; activation <= 8; activation++) {
+                CodeRate rate = kernels.lowBit().rates(weight, activation).getFirst();
+                list.add(new Json()
+                        .put("weightBits", weight)
+                        .put("activationBits", activation)
+                        .put("path", rate.path().label())
+                        .put("gops", rate.gops())
+                        .entries());
+            }
+        }
+        return list;
+    }
+
+    /** Prints the same as a table; letters stand for the ways. */
+    private void printPacked(Kernels kernels) {
+        console.print(
+                "packed     how codes are multiplied, in recorded GOP/s of one thread (weights down, activations across):");
+        console.print("           %s", "       1      2      3      4      5      6      7      8");
+        for (int weight = 1; weight <= 8; weight++) {
+            StringBuilder line = new StringBuilder("         ").append(weight);
+            for (int activation = 1; activation <= 8; activation++) {
+                CodeRate rate = kernels.lowBit().rates(weight, activation).getFirst();
+                line.append(String.format(Locale.ROOT, "%6d%s", rate.gops(), letter(rate.path())));
+            }
+            console.print("%s", line);
+        }
+        console.print(
+                "           %s",
+                Arrays.stream(CodePath.values())
+                        .map(path -> letter(path) + " " + path.label())
+                        .collect(Collectors.joining(", ")));
+    }
+
+    private static String letter(CodePath path) {
+        return path.label().substring(0, 1);
     }
 
     /** Describes what computes, as every report does. */

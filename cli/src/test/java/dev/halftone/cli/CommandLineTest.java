@@ -16,7 +16,7 @@ final class CommandLineTest {
     void infoSaysWhatComputes() {
         Run text = Run.of("info", "--threads", "3");
         assertThat(text.exitCode()).isZero();
-        assertThat(text.out()).contains("kernels", "threads    3", "JVM");
+        assertThat(text.out()).contains("kernels", "threads    3", "JVM", "packed", "e exact floats, s scalar");
         assertThat(text.err()).isEmpty();
 
         Map<String, Object> json = Run.of("info", "--json", "--threads", "3").json();
@@ -28,6 +28,12 @@ final class CommandLineTest {
                 .asInstanceOf(Run.OBJECT)
                 .containsEntry("threads", 3)
                 .containsKeys("kernels", "vectorBits");
+        assertThat(json.get("packed"))
+                .asInstanceOf(LIST)
+                .hasSize(64)
+                .allSatisfy(width -> assertThat(width)
+                        .asInstanceOf(Run.OBJECT)
+                        .containsKeys("weightBits", "activationBits", "path", "gops"));
     }
 
     @Test

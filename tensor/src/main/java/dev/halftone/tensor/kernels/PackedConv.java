@@ -20,6 +20,9 @@ import dev.halftone.tensor.Tensor;
  * every tile and thread count. {@code A} and {@code S} are exact as floats below 2^24 and rounded once above.
  */
 public interface PackedConv {
+    /** Returns how it multiplies codes. */
+    CodePath path();
+
     /** Returns the edge of the kernel. */
     int kernel();
 

@@ -4,12 +4,29 @@ package dev.halftone.tensor.kernels;
 import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.UniformGrid;
 import java.util.Arrays;
+import java.util.List;
 
 /** The integer reference: plain loops over one code per byte. */
 final class ScalarLowBitKernels implements LowBitKernels {
+    /** Recorded on one core of Zen 4 by {@code bench/run --rates}. */
+    static final CodeRate RATE = new CodeRate(CodePath.SCALAR, 3);
+
     @Override
     public PackedConv prepare(QuantizedConvWeight weight, UniformGrid activation) {
         return new ScalarConv(weight, activation);
+    }
+
+    @Override
+    public PackedConv prepare(QuantizedConvWeight weight, UniformGrid activation, CodePath path) {
+        if (path != CodePath.SCALAR) {
+            throw new IllegalArgumentException("the scalar kernels have no " + path.label());
+        }
+        return prepare(weight, activation);
+    }
+
+    @Override
+    public List<CodeRate> rates(int weightBits, int activationBits) {
+        return List.of(RATE);
     }
 
     private static final class Codes implements ActivationCodes {
@@ -92,6 +109,11 @@ final class ScalarLowBitKernels implements LowBitKernels {
         @Override
         public boolean accepts(ActivationCodes codes) {
             return codes instanceof Codes own && own.shape.dim(3) == inChannels;
+        }
+
+        @Override
+        public CodePath path() {
+            return CodePath.SCALAR;
         }
 
         @Override

@@ -5,6 +5,7 @@ import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
 import dev.halftone.tensor.kernels.ActivationCodes;
+import dev.halftone.tensor.kernels.CodePath;
 import dev.halftone.tensor.kernels.ConvOutput;
 import dev.halftone.tensor.kernels.PackedConv;
 import dev.halftone.tensor.kernels.QuantizedConvWeight;
@@ -21,7 +22,7 @@ final class BinaryConv implements PackedConv {
     private static final VectorSpecies<Integer> INTS = VectorSpecies.of(int.class, Panels.SPECIES.vectorShape());
     private static final int LANES = INTS.length();
     /** Output channels of a block: four vectors. */
-    private static final int BLOCK = 4 * LANES;
+    static final int BLOCK = 4 * LANES;
     /** Outputs of a tile. */
     private static final int PIXELS = 4;
 
@@ -127,6 +128,11 @@ final class BinaryConv implements PackedConv {
             }
             return codes;
         }
+    }
+
+    @Override
+    public CodePath path() {
+        return CodePath.BIT_COUNT;
     }
 
     @Override

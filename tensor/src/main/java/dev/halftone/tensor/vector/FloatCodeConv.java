@@ -5,6 +5,7 @@ import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
 import dev.halftone.tensor.kernels.ActivationCodes;
+import dev.halftone.tensor.kernels.CodePath;
 import dev.halftone.tensor.kernels.ConvOutput;
 import dev.halftone.tensor.kernels.PackedConv;
 import dev.halftone.tensor.kernels.QuantizedConvWeight;
@@ -120,6 +121,11 @@ final class FloatCodeConv implements PackedConv {
             }
             return codes;
         }
+    }
+
+    @Override
+    public CodePath path() {
+        return CodePath.FLOAT;
     }
 
     @Override

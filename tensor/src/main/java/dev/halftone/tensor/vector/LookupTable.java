@@ -80,7 +80,7 @@ final class LookupTable {
         return (weightBits - 1) * 8 + activationBits - 1;
     }
 
-    /** Returns the tables for these code widths, or null where the fp32 kernels are as fast. */
+    /** Returns the tables for these code widths, or null if there are none. */
     static @Nullable LookupTable of(int weightBits, int activationBits) {
         return BY_BITS[slot(weightBits, activationBits)];
     }
@@ -97,7 +97,7 @@ final class LookupTable {
                 }
             }
         }
-        return best != null && best.cost() < 3 ? best : null;
+        return best;
     }
 
     /** Returns the cost of a product in look-ups; widening a byte sum costs about as much as three. */

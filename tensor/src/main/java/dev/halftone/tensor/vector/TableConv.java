@@ -5,6 +5,7 @@ import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
 import dev.halftone.tensor.kernels.ActivationCodes;
+import dev.halftone.tensor.kernels.CodePath;
 import dev.halftone.tensor.kernels.ConvOutput;
 import dev.halftone.tensor.kernels.PackedConv;
 import dev.halftone.tensor.kernels.QuantizedConvWeight;
@@ -26,7 +27,7 @@ final class TableConv implements PackedConv {
     private static final VectorSpecies<Byte> BYTES = LookupTable.BYTES;
     private static final VectorSpecies<Short> SHORTS = VectorSpecies.of(short.class, BYTES.vectorShape());
     /** Output channels of a block. */
-    private static final int BLOCK = LookupTable.LANES;
+    static final int BLOCK = LookupTable.LANES;
 
     private static final int HALF = BLOCK / 2;
     /** Outputs of a tile: the table numbers of as many neighbouring pixels are read as one long. */
@@ -48,12 +49,17 @@ final class TableConv implements PackedConv {
     /** Table indices, {@code [block][ky][kx][group][lane]}; lane {@code 4 i + j} is channel {@code j * BLOCK / 4 + i} of the block. */
     private final byte[] weights;
 
-    TableConv(QuantizedConvWeight weight, UniformGrid grid, LookupTable table) {
+    TableConv(QuantizedConvWeight weight, UniformGrid grid) {
         this.inChannels = weight.inChannels();
         this.outChannels = weight.outChannels();
         this.kernel = weight.kernel();
         this.grid = grid;
-        this.table = table;
+        LookupTable products = LookupTable.of(weight.codes().bits(), grid.bits());
+        if (products == null) {
+            throw new IllegalArgumentException(
+                    "no table for " + weight.codes().bits() + "-bit times " + grid.bits() + "-bit codes");
+        }
+        this.table = products;
         int groups = Math.ceilDiv(inChannels, table.group);
         runs = Math.ceilDiv(groups, table.run());
         run = Math.ceilDiv(groups, runs);
@@ -154,6 +160,11 @@ final class TableConv implements PackedConv {
             }
             return codes;
         }
+    }
+
+    @Override
+    public CodePath path() {
+        return CodePath.LOOK_UP;
     }
 
     @Override

@@ -2,10 +2,13 @@
 package dev.halftone.tensor.vector;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
 
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
 import dev.halftone.tensor.kernels.ActivationCodes;
+import dev.halftone.tensor.kernels.CodePath;
+import dev.halftone.tensor.kernels.CodeRate;
 import dev.halftone.tensor.kernels.ConvOutput;
 import dev.halftone.tensor.kernels.LowBitKernels;
 import dev.halftone.tensor.kernels.PackedConv;
@@ -13,8 +16,10 @@ import dev.halftone.tensor.kernels.QuantizedConvCase;
 import dev.halftone.tensor.kernels.QuantizedConvCase.Fill;
 import dev.halftone.tensor.kernels.ScalarKernels;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.SplittableRandom;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -43,6 +48,11 @@ class VectorLowBitKernelsTest {
                             size[0], size[1], size[2], 4, 20, kernel, bits, bits, Fill.RANDOM, seed++));
                 }
             }
+            // Matrix products: 14 rows, K, N.
+            for (int[] kn : new int[][] {{60, 180}, {64, 64}, {120, 60}, {180, 33}}) {
+                cases.add(new QuantizedConvCase(1, 2, 7, kn[0], kn[1], 1, bits, bits, Fill.RANDOM, seed++));
+                cases.add(new QuantizedConvCase(1, 2, 7, kn[0], kn[1], 1, bits, 8, Fill.RANDOM, seed++));
+            }
             for (Fill fill : Fill.values()) {
                 cases.add(new QuantizedConvCase(1, 5, 6, 64, 64, 3, bits, bits, fill, seed++));
             }
@@ -65,6 +75,58 @@ class VectorLowBitKernelsTest {
         }
     }
 
+    static Stream<QuantizedConvCase> widths() {
+        return IntStream.range(0, 64)
+                .mapToObj(i -> new QuantizedConvCase(
+                        1, 4, 9, 13, 70, i % 3 == 0 ? 1 : 3, 1 + i / 8, 1 + i % 8, Fill.RANDOM, 900 + i));
+    }
+
+    /** Also those that are not chosen. */
+    @ParameterizedTest
+    @MethodSource("widths")
+    void everyPathEqualsTheReference(QuantizedConvCase c) {
+        float[] expected = run(reference.prepare(c.weight(), c.grid()), c, true, 1);
+        for (CodeRate rate : vector.rates(c.weightBits(), c.activationBits())) {
+            PackedConv conv = vector.prepare(c.weight(), c.grid(), rate.path());
+            assertThat(conv.path()).isEqualTo(rate.path());
+            assertThat(run(conv, c, true, 1)).isEqualTo(expected);
+        }
+    }
+
+    @Test
+    void choosesTheFastestPathByTheRecord() {
+        for (int wb = 1; wb <= 8; wb++) {
+            for (int ab = 1; ab <= 8; ab++) {
+                List<CodeRate> rates = vector.rates(wb, ab);
+                assertThat(rates).extracting(CodeRate::gops).isSortedAccordingTo(Comparator.reverseOrder());
+                assertThat(rates.getLast().path()).isEqualTo(CodePath.SCALAR);
+                QuantizedConvCase c = new QuantizedConvCase(1, 1, 1, 8, 64, 1, wb, ab, Fill.RANDOM, 1);
+                assertThat(vector.prepare(c.weight(), c.grid()).path())
+                        .isEqualTo(rates.getFirst().path());
+            }
+        }
+        // Of the 64 channels that look-ups compute at once 62 would be wasted; floats waste 14 of 16, or fewer.
+        QuantizedConvCase narrow = new QuantizedConvCase(1, 1, 1, 8, 2, 1, 4, 4, Fill.RANDOM, 1);
+        assertThat(vector.prepare(narrow.weight(), narrow.grid()).path()).isEqualTo(CodePath.FLOAT);
+    }
+
+    @Test
+    void refusesAPathThatCannotRun() {
+        QuantizedConvCase wide = new QuantizedConvCase(1, 1, 1, 4, 4, 3, 8, 8, Fill.RANDOM, 1);
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> vector.prepare(wide.weight(), wide.grid(), CodePath.LOOK_UP))
+                .withMessage("no table look-up for 8-bit weights, 8-bit activations and 4 input channels");
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> vector.prepare(wide.weight(), wide.grid(), CodePath.BIT_COUNT));
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> reference.prepare(wide.weight(), wide.grid(), CodePath.FLOAT));
+        // 1,100 products of 8-bit codes may add up to more than floats hold.
+        QuantizedConvCase deep = new QuantizedConvCase(1, 1, 1, 1100, 4, 1, 8, 8, Fill.RANDOM, 1);
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> vector.prepare(deep.weight(), deep.grid(), CodePath.FLOAT));
+        assertThat(vector.prepare(deep.weight(), deep.grid()).path()).isEqualTo(CodePath.SCALAR);
+    }
+
     @ParameterizedTest
     @MethodSource("cases")
     void quantizesLikeTheReference(QuantizedConvCase c) {
@@ -79,7 +141,10 @@ class VectorLowBitKernelsTest {
     }
 
     private static float[] run(LowBitKernels kernels, QuantizedConvCase c, boolean relu, int step) {
-        PackedConv conv = kernels.prepare(c.weight(), c.grid());
+        return run(kernels.prepare(c.weight(), c.grid()), c, relu, step);
+    }
+
+    private static float[] run(PackedConv conv, QuantizedConvCase c, boolean relu, int step) {
         int rows = c.batch() * c.height();
         ActivationCodes codes = conv.allocate(c.batch(), c.height(), c.width());
         Tensor x = noisy(c);
