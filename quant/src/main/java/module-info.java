@@ -7,4 +7,5 @@ module dev.halftone.quant {
 
     exports dev.halftone.quant;
     exports dev.halftone.quant.calibration;
+    exports dev.halftone.quant.recipe;
 }

@@ -7,7 +7,7 @@ import dev.halftone.nn.Plan;
 import dev.halftone.nn.StateDict;
 import dev.halftone.nn.op.WinogradConv2dOp;
 import dev.halftone.quant.Quantization;
-import dev.halftone.quant.Recipes;
+import dev.halftone.quant.recipe.Recipes;
 import dev.halftone.quant.Scope;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.PackedCodes;

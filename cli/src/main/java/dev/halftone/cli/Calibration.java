@@ -17,12 +17,13 @@ final class Calibration {
     /** Patches of 32 x 32 low-resolution pixels. */
     private static final int PATCH = 32;
 
-    private static final int BATCH = 8;
+    /** For the same time twice as many steps of 4 patches are better than steps of 8 (36.94 to 36.86 dB), of 2 no better than of 4. */
+    private static final int BATCH = 4;
 
     /** Every fifth image is held back; of fewer than five none, and other patches of them are the check. */
     private static final int HOLD_BACK = 5;
 
-    private static final int HELD_BATCHES = 2;
+    private static final int HELD_BATCHES = 4;
 
     private final PatchSampler sampler;
     private final List<Tensor> heldBack;
@@ -62,7 +63,7 @@ final class Calibration {
         return new Calibration(sampler, heldBack);
     }
 
-    /** Returns a batch {@code [8, 32, 32, 3]} by number; the same number always gives the same batch. */
+    /** Returns a batch {@code [4, 32, 32, 3]} by number; the same number always gives the same batch. */
     Tensor batch(long number) {
         return sampler.at(number).input();
     }

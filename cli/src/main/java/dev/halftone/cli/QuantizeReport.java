@@ -7,11 +7,14 @@ import dev.halftone.models.Evaluation.Score;
 import dev.halftone.models.SuperResolutionNetwork;
 import dev.halftone.nn.Child;
 import dev.halftone.nn.Site;
+import dev.halftone.quant.ActivationQuantizer;
 import dev.halftone.quant.Quantization;
 import dev.halftone.quant.Quantization.LayerReport;
 import dev.halftone.quant.QuantizedConv2d;
 import dev.halftone.quant.TrainingReport;
+import dev.halftone.quant.UniformQuantizer;
 import dev.halftone.tensor.Compute;
+import dev.halftone.tensor.UniformGrid;
 import dev.halftone.tensor.io.AtomicFile;
 import dev.halftone.tensor.kernels.KernelProvider;
 import dev.halftone.tensor.kernels.Kernels;
@@ -88,16 +91,22 @@ record QuantizeReport(
                                         .put("weightError", layer.weightError())
                                         .put("activationError", layer.activationError())
                                         .put("outputError", errors.get(layer.name()))
-                                        .put(
-                                                "activationLower",
-                                                layer.activation().lower())
-                                        .put(
-                                                "activationUpper",
-                                                layer.activation().upper())
+                                        .put("activation", activation(layer.activation()))
+                                        .put("measures", layer.measures())
                                         .entries())
                                 .toList())
                 .toString();
         AtomicFile.write(to, out -> out.write((report + "\n").getBytes(StandardCharsets.UTF_8)));
+    }
+
+    private static Object activation(ActivationQuantizer quantizer) {
+        return switch (quantizer) {
+            case UniformQuantizer(List<UniformGrid> grids) ->
+                new Json()
+                        .put("lower", grids.stream().map(UniformGrid::lower).toList())
+                        .put("upper", grids.stream().map(UniformGrid::upper).toList())
+                        .entries();
+        };
     }
 
     private static Object json(TrainingReport trained) {

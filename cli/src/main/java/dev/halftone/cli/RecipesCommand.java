@@ -3,7 +3,7 @@ package dev.halftone.cli;
 
 import dev.halftone.quant.Pass;
 import dev.halftone.quant.Recipe;
-import dev.halftone.quant.Recipes;
+import dev.halftone.quant.recipe.Recipes;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;

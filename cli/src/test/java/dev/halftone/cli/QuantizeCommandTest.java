@@ -129,7 +129,7 @@ final class QuantizeCommandTest {
                 .hasSize(4)
                 .allSatisfy(layer -> assertThat(layer)
                         .asInstanceOf(Run.OBJECT)
-                        .containsKeys("name", "weightBits", "activationLower", "activationUpper")
+                        .containsKeys("name", "weightBits", "activation", "measures")
                         .hasEntrySatisfying(
                                 "weightError", e -> assertThat((double) e).isBetween(0.01, 1.0))
                         .hasEntrySatisfying(

@@ -21,18 +21,18 @@ public record CalibrateActivations(Calibrator calibrator) implements Pass {
 
     @Override
     public void apply(Quantization run) {
-        Map<String, Histogram> inputs = run.observeInputs();
-        for (Quantization.SiteState s : run.sites()) {
-            Histogram seen = inputs.get(s.site.name());
-            if (seen == null) {
-                throw new IllegalStateException("nothing was observed at " + s.site.name());
-            }
+        Map<InputOperand, Histogram> inputs = run.observeInputs();
+        inputs.forEach((input, seen) -> {
             // What a ReLU has cut has a minimum of exactly 0: the fixed minimum and the one long tail that papers speak
             // of.
             Tails tails = seen.min() == 0 ? Tails.UPPER : Tails.BOTH;
-            UniformGrid grid = calibrator.calibrate(seen, run.options().activationBits(), tails);
-            s.activation = grid;
-            s.activationError = seen.squaredError(grid) / Math.max(seen.sumOfSquares(), Double.MIN_NORMAL);
-        }
+            UniformGrid grid = calibrator.calibrate(seen, input.bits(), tails);
+            input.quantize(UniformQuantizer.perTensor(grid), relativeError(seen, grid));
+        });
+    }
+
+    /** Returns {@code |x - xq|^2 / |x|^2}. */
+    static double relativeError(Histogram seen, UniformGrid grid) {
+        return seen.squaredError(grid) / Math.max(seen.sumOfSquares(), Double.MIN_NORMAL);
     }
 }

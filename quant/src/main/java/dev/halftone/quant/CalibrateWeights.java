@@ -22,20 +22,22 @@ public record CalibrateWeights(Calibrator calibrator, boolean perChannel) implem
 
     @Override
     public void apply(Quantization run) {
-        int bits = run.options().weightBits();
-        for (Quantization.SiteState s : run.sites()) {
-            Tensor w = s.conv.weight().value();
-            String name = s.site.name() + ".weight";
-            if (perChannel) {
+        for (SiteState site : run.sites()) {
+            for (WeightOperand weight : site.weights()) {
+                Tensor w = weight.values();
+                if (!perChannel) {
+                    weight.quantize(UniformQuantizer.perTensor(
+                            calibrator.calibrate(Samples.of(weight.name(), w), weight.bits(), Tails.BOTH)));
+                    continue;
+                }
                 UniformGrid[] grids = new UniformGrid[w.dim(-1)];
                 run.compute().forEachRange(grids.length, (from, to) -> {
                     for (int c = from; c < to; c++) {
-                        grids[c] = calibrator.calibrate(Samples.ofChannel(name, w, c), bits, Tails.BOTH);
+                        grids[c] =
+                                calibrator.calibrate(Samples.ofChannel(weight.name(), w, c), weight.bits(), Tails.BOTH);
                     }
                 });
-                s.weight = new UniformQuantizer(List.of(grids));
-            } else {
-                s.weight = UniformQuantizer.perTensor(calibrator.calibrate(Samples.of(name, w), bits, Tails.BOTH));
+                weight.quantize(new UniformQuantizer(List.of(grids)));
             }
         }
     }

@@ -43,7 +43,7 @@ final class Distillation implements AutoCloseable {
     private final Module teacher;
     private final Module student;
     private final Supervision supervision;
-    private final List<FakeQuantizedConv2d> layers;
+    private final List<FakeQuantizedLayer> layers;
     private final List<Tap> teacherBlocks;
     private final List<Tap> studentBlocks;
     private final Trainer trainer;
@@ -53,7 +53,7 @@ final class Distillation implements AutoCloseable {
     private double bestError = Double.POSITIVE_INFINITY;
     private List<Tensor> features = List.of();
 
-    Distillation(Quantization run, Distill settings, List<FakeQuantizedConv2d> layers) {
+    Distillation(Quantization run, Distill settings, List<FakeQuantizedLayer> layers) {
         this.run = run;
         this.settings = settings;
         this.layers = layers;
@@ -65,6 +65,8 @@ final class Distillation implements AutoCloseable {
         teacherBlocks = compareBlocks ? taps(teacher) : List.of();
         studentBlocks = compareBlocks ? taps(student) : List.of();
         Map<String, Parameter> parameters = student.parameters();
+        Map<Parameter, Double> steps =
+                settings.rates().steps(student, layers, run.options().weightBits());
         trainer = new Trainer(
                 compute,
                 student,
@@ -72,9 +74,7 @@ final class Distillation implements AutoCloseable {
                 this::loss,
                 new CosineSchedule(1, settings.steps(), Math.min(WARM_UP, settings.steps() - 1)),
                 new Adam(
-                        parameters,
-                        Adam.Options.DEFAULT,
-                        name -> settings.rates(run.options()).of(name, parameters)),
+                        parameters, Adam.Options.DEFAULT, name -> steps.getOrDefault(parameter(parameters, name), 0.0)),
                 new Trainer.Options(Double.POSITIVE_INFINITY, settings.averageDecay()));
     }
 
@@ -115,7 +115,7 @@ final class Distillation implements AutoCloseable {
     /** Does one step and returns its loss. */
     private float step() {
         float loss = trainer.run().loss();
-        layers.forEach(FakeQuantizedConv2d::separateBounds);
+        layers.forEach(FakeQuantizedLayer::separateBounds);
         return loss;
     }
 

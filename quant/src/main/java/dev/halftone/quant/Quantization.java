@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant;
 
-import dev.halftone.nn.Child;
-import dev.halftone.nn.Conv2d;
 import dev.halftone.nn.Graph;
 import dev.halftone.nn.Module;
 import dev.halftone.nn.Site;
@@ -10,11 +8,12 @@ import dev.halftone.nn.Value;
 import dev.halftone.quant.calibration.Histogram;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.Tensor;
-import dev.halftone.tensor.UniformGrid;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.BiConsumer;
 import java.util.function.LongFunction;
 import org.jspecify.annotations.Nullable;
 
@@ -45,62 +44,56 @@ public final class Quantization {
      *
      * @param name the site's name
      * @param weightBits bits of a weight code
-     * @param activation the grid of its input
+     * @param activation the quantizer of its input
      * @param weightError relative squared error of the weight, {@code |w - wq|^2 / |w|^2}
      * @param activationError the same of its input over the calibration images, as the fp32 network computes it
      * @param packed whether it runs on packed codes
+     * @param measures what else passes have to tell, for example condition numbers
      */
     public record LayerReport(
             String name,
             int weightBits,
-            UniformGrid activation,
+            ActivationQuantizer activation,
             double weightError,
             double activationError,
-            boolean packed) {
+            boolean packed,
+            Map<String, Double> measures) {
         /** Returns the bits of an activation code. */
         public int activationBits() {
             return activation.bits();
         }
     }
 
-    /** A site and what has been decided for it so far. */
-    static final class SiteState {
-        final Site site;
-        final Conv2d conv;
-
-        @Nullable
-        UniformQuantizer weight;
-
-        @Nullable
-        UniformGrid activation;
-
-        double activationError;
-
-        SiteState(Site site, Conv2d conv) {
-            this.site = site;
-            this.conv = conv;
-        }
-    }
-
-    /** Sees the inputs of a layer while the network runs. */
+    /** Computes a layer in fp32 and shows its inputs. */
     private static final class Observer extends Module {
-        private final Child inner;
-        private final Histogram histogram;
+        private final SiteState site;
+        private final BiConsumer<InputOperand, Tensor> seen;
 
-        Observer(Module module, Histogram histogram) {
-            this.inner = child("inner", module);
-            this.histogram = histogram;
+        Observer(SiteState site, BiConsumer<InputOperand, Tensor> seen) {
+            this.site = site;
+            this.seen = seen;
+            child("layer", site.layer().module());
         }
 
         @Override
         public Value forward(Value x) {
-            histogram.add(x.tensor());
-            return inner.forward(x);
+            return site.layer().forward(x, new QuantizableLayer.Operands() {
+                @Override
+                public Value input(int index, Value v) {
+                    seen.accept(site.inputs().get(index), v.tensor());
+                    return v;
+                }
+
+                @Override
+                public Value weight(int index, Value w) {
+                    return w;
+                }
+            });
         }
     }
 
     /** Batches that the fp32 network is run on to see its activations. */
-    private static final int OBSERVED = 8;
+    private static final int OBSERVED = 16;
 
     private final Compute compute;
     private final Module network;
@@ -141,8 +134,8 @@ public final class Quantization {
         this.calibration = calibration;
         this.observed = observed;
         for (Site site : network.sites()) {
-            if (options.scope().includes(site.region()) && site.slot().module() instanceof Conv2d conv) {
-                sites.add(new SiteState(site, conv));
+            if (options.scope().includes(site.region())) {
+                QuantizableLayer.of(site).ifPresent(layer -> sites.add(new SiteState(site, layer, options)));
             }
         }
         if (sites.isEmpty()) {
@@ -202,50 +195,53 @@ public final class Quantization {
         return calibration.apply(number);
     }
 
-    /** Returns the layer that trains in place of a site's. */
-    FakeQuantizedConv2d fake(SiteState s) {
-        UniformQuantizer weight = s.weight;
-        UniformGrid activation = s.activation;
-        if (weight == null || activation == null) {
-            throw new IllegalStateException("no pass has chosen bounds for " + s.site.name());
-        }
-        return new FakeQuantizedConv2d(s.conv, weight, activation);
-    }
-
     /** Returns what was asked for. */
     public Options options() {
         return options;
     }
 
-    Compute compute() {
+    /** Returns the threads to compute on. */
+    public Compute compute() {
         return compute;
     }
 
-    List<SiteState> sites() {
-        return sites;
+    /** Returns the sites in scope, in the order of execution. */
+    public List<SiteState> sites() {
+        return Collections.unmodifiableList(sites);
     }
 
-    /** Runs the fp32 network over the calibration batches and returns the distribution of each site's input, by site name. */
-    Map<String, Histogram> observeInputs() {
+    /** Runs the fp32 network over the calibration batches and returns the distribution of every input. */
+    public Map<InputOperand, Histogram> observeInputs() {
+        Map<InputOperand, Histogram> seen = new LinkedHashMap<>();
+        for (SiteState site : sites) {
+            for (InputOperand input : site.inputs()) {
+                seen.put(input, new Histogram("the input of " + input.name()));
+            }
+        }
+        observe((input, x) -> {
+            Histogram histogram = seen.get(input);
+            if (histogram != null) {
+                histogram.add(x);
+            }
+        });
+        return seen;
+    }
+
+    /** Runs the fp32 network over the calibration batches and shows every input of every layer in scope, as tensors {@code [..., C]}. */
+    public void observe(BiConsumer<InputOperand, Tensor> seen) {
         if (observed == 0) {
             throw new IllegalStateException("there are no calibration images");
         }
-        Map<String, Histogram> seen = new LinkedHashMap<>();
-        for (SiteState s : sites) {
-            Histogram histogram = new Histogram("the input of " + s.site.name());
-            seen.put(s.site.name(), histogram);
-            s.site.slot().replace(new Observer(s.conv, histogram));
-        }
         try {
+            for (SiteState site : sites) {
+                site.replace(new Observer(site, seen));
+            }
             for (long i = 0; i < observed; i++) {
                 network.forward(Graph.eager(compute).constant(batch(i)));
             }
         } finally {
-            for (SiteState s : sites) {
-                s.site.slot().replace(s.conv);
-            }
+            sites.forEach(SiteState::restore);
         }
-        return seen;
     }
 
     /** Replaces every site's layer by one that runs on packed codes, and reports. */
@@ -306,37 +302,20 @@ public final class Quantization {
 
     private List<LayerReport> replace(boolean packed) {
         List<LayerReport> reports = new ArrayList<>();
-        for (SiteState s : sites) {
-            UniformQuantizer weight = s.weight;
-            UniformGrid activation = s.activation;
-            if (weight == null || activation == null) {
-                throw new IllegalStateException("no pass has chosen bounds for " + s.site.name());
-            }
-            Module layer = packed
-                    ? QuantizedConv2d.of(s.conv, weight, activation)
-                    : new FakeQuantizedConv2d(s.conv, weight, activation);
-            s.site.slot().replace(layer);
+        for (SiteState site : sites) {
+            Module layer = packed ? site.packed() : site.fake();
+            site.replace(layer);
+            WeightOperand weight = site.weights().getFirst();
+            InputOperand input = site.inputs().getFirst();
             reports.add(new LayerReport(
-                    s.site.name(),
+                    site.site().name(),
                     weight.bits(),
-                    activation,
-                    error(s.conv.weight().value(), weight),
-                    s.activationError,
-                    packed));
+                    input.quantizer(),
+                    weight.error(),
+                    input.error(),
+                    layer instanceof QuantizedConv2d,
+                    site.measures()));
         }
         return reports;
-    }
-
-    private static double error(Tensor w, UniformQuantizer quantizer) {
-        Tensor q = quantizer.fake(w);
-        double error = 0;
-        double power = 0;
-        for (int i = 0; i < w.size(); i++) {
-            double v = w.array()[w.offset() + i];
-            double d = v - q.array()[i];
-            error += d * d;
-            power += v * v;
-        }
-        return power == 0 ? 0 : error / power;
     }
 }

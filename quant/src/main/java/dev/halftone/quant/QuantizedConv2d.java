@@ -61,6 +61,14 @@ public final class QuantizedConv2d extends Module {
                 .prepare(new QuantizedConvWeight(kernel, in, out, codes, scale, lower, bias), activation);
     }
 
+    /** Returns the layer that a convolution becomes under these quantizers, of which that of the input must be per tensor. */
+    static QuantizedConv2d of(Conv2d conv, UniformQuantizer weight, ActivationQuantizer input) {
+        if (input instanceof UniformQuantizer uniform && uniform.isPerTensor()) {
+            return of(conv, weight, uniform.grid(0));
+        }
+        throw new IllegalArgumentException("only inputs with one grid for the tensor run packed, not " + input);
+    }
+
     /** Returns the layer that a convolution becomes under these quantizers. */
     public static QuantizedConv2d of(Conv2d conv, UniformQuantizer weight, UniformGrid activation) {
         Tensor w = conv.weight().value();

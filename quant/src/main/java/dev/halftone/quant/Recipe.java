@@ -17,10 +17,12 @@ import java.util.List;
 public record Recipe(String id, String paper, Fidelity fidelity, String summary, List<Pass> passes) {
     /** How close a recipe is to its source. */
     public enum Fidelity {
-        /** The paper's text. */
+        /** The paper's text, with the differences that the recipe's source states. */
         PAPER,
         /** The authors' published code where it differs from the text. */
         CODE,
+        /** The idea, with details of our own: only a summary of the paper was at hand, or it was made for another kind of network. */
+        STYLE,
         /** A common technique without one defining paper, or one combined from several. */
         COMMON
     }

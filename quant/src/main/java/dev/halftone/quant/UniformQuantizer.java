@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant;
 
+import dev.halftone.nn.Value;
 import dev.halftone.nn.op.FakeQuantizeOp;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.PackedCodes;
@@ -12,11 +13,11 @@ import java.util.List;
 
 /**
  * Asymmetric uniform quantization: one grid for a whole tensor, or one for each channel, its innermost dimension (the output
- * channels of a weight).
+ * channels of a weight, the channels of a feature map).
  *
  * @param grids one, or one per channel; all of the same number of bits
  */
-public record UniformQuantizer(List<UniformGrid> grids) {
+public record UniformQuantizer(List<UniformGrid> grids) implements ActivationQuantizer {
     /** Copies the list and checks that the grids have the same number of bits. */
     public UniformQuantizer {
         grids = List.copyOf(grids);
@@ -55,7 +56,7 @@ public record UniformQuantizer(List<UniformGrid> grids) {
         return new UniformQuantizer(grids);
     }
 
-    /** Returns the bits per code, 1 to 8. */
+    @Override
     public int bits() {
         return grids.getFirst().bits();
     }
@@ -76,6 +77,16 @@ public record UniformQuantizer(List<UniformGrid> grids) {
             upper.set(grids.get(c).upper(), c);
         }
         return upper;
+    }
+
+    /** Returns whether one grid serves the whole tensor. */
+    public boolean isPerTensor() {
+        return grids.size() == 1;
+    }
+
+    @Override
+    public Value apply(Value x) {
+        return x.fakeQuantize(x.graph().constant(lower()), x.graph().constant(upper()), bits());
     }
 
     /** Returns the grid of a channel. */

@@ -14,6 +14,7 @@ import dev.halftone.quant.Quantization.LayerReport;
 import dev.halftone.quant.Quantization.Options;
 import dev.halftone.quant.calibration.Dobi;
 import dev.halftone.quant.calibration.MinMax;
+import dev.halftone.quant.recipe.Recipes;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
@@ -58,10 +59,10 @@ final class QuantizationTest {
         }
         LayerReport first = reports.getFirst();
         assertThat(first.name()).isEqualTo("body.0.body.0");
-        assertThat(first.activation()).isEqualTo(new UniformGrid(3, min, max));
+        assertThat(first.activation()).isEqualTo(UniformQuantizer.perTensor(new UniformGrid(3, min, max)));
         assertThat(first.packed()).isFalse();
         // The second convolution of a block sees what a ReLU has cut.
-        assertThat(reports.get(1).activation().lower()).isZero();
+        assertThat(grid(reports.get(1)).lower()).isZero();
     }
 
     @Test
@@ -140,11 +141,10 @@ final class QuantizationTest {
         UniformQuantizer[] chosen = new UniformQuantizer[1];
         new CalibrateWeights(new MinMax(), false).apply(run);
         new CalibrateActivations(new Dobi(Dobi.Variant.AUTO)).apply(run);
-        chosen[0] = run.sites().getFirst().weight;
-        Conv2d conv = run.sites().getFirst().conv;
+        chosen[0] = run.sites().getFirst().weights().getFirst().quantizer();
         double error = 0;
         double power = 0;
-        Tensor w = conv.weight().value();
+        Tensor w = run.sites().getFirst().weights().getFirst().values();
         for (float v : w.toArray()) {
             UniformGrid grid = chosen[0].grid(0);
             double d = (double) v - grid.level(grid.code(v));
@@ -232,10 +232,14 @@ final class QuantizationTest {
         assertThat(network.sites().get(1).slot().module()).isInstanceOf(QuantizedConv2d.class);
     }
 
+    private static UniformGrid grid(LayerReport layer) {
+        return ((UniformQuantizer) layer.activation()).grid(0);
+    }
+
     private List<UniformGrid> activations(String recipe) {
         Quantization run = quantization(TinyNetwork.random(1), 2, Scope.BODY);
         Recipes.byId(recipe).orElseThrow().apply(run);
-        return run.pack().stream().map(LayerReport::activation).toList();
+        return run.pack().stream().map(QuantizationTest::grid).toList();
     }
 
     @Test

@@ -57,7 +57,8 @@ final class QuantizedConv2dTest {
                     UniformQuantizer weight = quantizer(bits, grids);
                     UniformGrid activation = new UniformGrid(9 - bits, -1.25f, 1);
                     Tensor x = uniform(2, 6, 5, 7);
-                    FakeQuantizedConv2d fake = new FakeQuantizedConv2d(conv, weight, activation);
+                    FakeQuantizedLayer fake =
+                            new FakeQuantizedLayer(conv, weight, UniformQuantizer.perTensor(activation));
                     Tensor expected = run(fake, x);
                     Tensor actual = run(QuantizedConv2d.of(conv, weight, activation), x);
                     double scale = kernel * kernel * 7 * 1.25 * 0.3;
@@ -111,7 +112,7 @@ final class QuantizedConv2dTest {
             assertThatThrownBy(() -> QuantizedConv2d.of(conv, weight, activation))
                     .isInstanceOf(IllegalArgumentException.class)
                     .hasMessageContaining("packed");
-            assertThatThrownBy(() -> new FakeQuantizedConv2d(conv, weight, activation))
+            assertThatThrownBy(() -> new FakeQuantizedLayer(conv, weight, UniformQuantizer.perTensor(activation)))
                     .isInstanceOf(IllegalArgumentException.class);
         }
     }

@@ -74,7 +74,8 @@ final class QuantizedLayersGoldenTest {
         UniformGrid activation =
                 new UniformGrid(bits, (float) GOLDEN.scalar(name + "/param/act_quantizer.lower_bound"), (float)
                         GOLDEN.scalar(name + "/param/act_quantizer.upper_bound"));
-        FakeQuantizedConv2d layer = new FakeQuantizedConv2d(conv, weightQuantizer, activation);
+        FakeQuantizedLayer layer =
+                new FakeQuantizedLayer(conv, weightQuantizer, UniformQuantizer.perTensor(activation));
 
         Value x = graph.variable(toNhwc(GOLDEN.tensor(name + "/x")));
         Value y = layer.forward(x);
@@ -84,13 +85,13 @@ final class QuantizedLayersGoldenTest {
         GOLDEN.assertClose(name + "/grad.x", toNchw(gradients.of(x)), TOLERANCE);
         GOLDEN.assertClose(
                 name + "/grad/weight",
-                StateDict.toStored(Layout.CONV, gradients.of(parameter(layer, "conv.weight"))),
+                StateDict.toStored(Layout.CONV, gradients.of(parameter(layer, "layer.weight"))),
                 TOLERANCE);
-        GOLDEN.assertClose(name + "/grad/bias", gradients.of(parameter(layer, "conv.bias")), TOLERANCE);
+        GOLDEN.assertClose(name + "/grad/bias", gradients.of(parameter(layer, "layer.bias")), TOLERANCE);
         requireBound(name + "/grad/weight_quantizer.lower_bound", gradients.of(parameter(layer, "weight_lower")));
         requireBound(name + "/grad/weight_quantizer.upper_bound", gradients.of(parameter(layer, "weight_upper")));
-        requireBound(name + "/grad/act_quantizer.lower_bound", gradients.of(parameter(layer, "activation_lower")));
-        requireBound(name + "/grad/act_quantizer.upper_bound", gradients.of(parameter(layer, "activation_upper")));
+        requireBound(name + "/grad/act_quantizer.lower_bound", gradients.of(parameter(layer, "input_lower")));
+        requireBound(name + "/grad/act_quantizer.upper_bound", gradients.of(parameter(layer, "input_upper")));
 
         Value eager = Graph.eager(Compute.shared()).constant(x.tensor());
         GOLDEN.assertClose(name + "/out", toNchw(layer.pack().forward(eager).tensor()), TOLERANCE);

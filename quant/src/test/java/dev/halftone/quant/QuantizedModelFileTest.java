@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.halftone.nn.Conv2d;
 import dev.halftone.quant.Quantization.Options;
+import dev.halftone.quant.recipe.Recipes;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.DType;
 import dev.halftone.tensor.Tensor;

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.quant;
+
+import dev.halftone.nn.Conv2d;
+import dev.halftone.nn.Module;
+import dev.halftone.nn.Parameter;
+import dev.halftone.nn.Value;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.List;
+import java.util.function.BiConsumer;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A layer whose weights and inputs are quantized and dequantized in fp32: what the packed one computes, up to the rounding of float
+ * sums, but with gradients for weights and bounds. The bounds are parameters {@code weight_lower}, {@code weight_upper},
+ * {@code input_lower} and {@code input_upper}; where there are several of a kind they are numbered, {@code weight1_lower}.
+ */
+public final class FakeQuantizedLayer extends Module {
+    /** A pair of bounds that is trained. */
+    private final class Bounds {
+        final int bits;
+        final Parameter lower;
+        final Parameter upper;
+        final float[] leastDistance;
+
+        Bounds(String name, UniformQuantizer initial) {
+            bits = initial.bits();
+            lower = parameter(name + "_lower", initial.lower(), Parameter.Layout.PLAIN);
+            upper = parameter(name + "_upper", initial.upper(), Parameter.Layout.PLAIN);
+            leastDistance = new float[lower.value().size()];
+            for (int i = 0; i < leastDistance.length; i++) {
+                leastDistance[i] = (upper.value().get(i) - lower.value().get(i)) * 1e-3f;
+            }
+        }
+
+        Value apply(Value x) {
+            return x.fakeQuantize(lower.in(x), upper.in(x), bits);
+        }
+
+        UniformQuantizer quantizer() {
+            return UniformQuantizer.of(bits, lower.value(), upper.value());
+        }
+
+        void separate() {
+            for (int i = 0; i < leastDistance.length; i++) {
+                float l = lower.value().get(i);
+                float u = upper.value().get(i);
+                if (u - l < leastDistance[i]) {
+                    float middle = (l + u) / 2;
+                    lower.value().set(middle - leastDistance[i] / 2, i);
+                    upper.value().set(middle + leastDistance[i] / 2, i);
+                }
+            }
+        }
+    }
+
+    /** An input: bounds, or a quantizer without any. */
+    private record Input(
+            ActivationQuantizer fixed, @Nullable Bounds bounds) {
+        Value apply(Value x) {
+            return bounds == null ? fixed.apply(x) : bounds.apply(x);
+        }
+    }
+
+    private final QuantizableLayer layer;
+    private final List<Bounds> weights = new ArrayList<>();
+    private final List<Input> inputs = new ArrayList<>();
+
+    /** Wraps a convolution, sharing its weight and bias. */
+    public FakeQuantizedLayer(Conv2d conv, UniformQuantizer weight, ActivationQuantizer input) {
+        this(new QuantizableLayer.Convolution(conv), List.of(weight), List.of(input));
+    }
+
+    /** Wraps a layer, sharing its parameters. */
+    FakeQuantizedLayer(QuantizableLayer layer, List<UniformQuantizer> weights, List<ActivationQuantizer> inputs) {
+        this.layer = layer;
+        child("layer", layer.module());
+        for (int i = 0; i < weights.size(); i++) {
+            this.weights.add(new Bounds(weights.size() == 1 ? "weight" : "weight" + i, weights.get(i)));
+        }
+        for (int i = 0; i < inputs.size(); i++) {
+            String name = inputs.size() == 1 ? "input" : "input" + i;
+            ActivationQuantizer by = inputs.get(i);
+            this.inputs.add(new Input(by, by instanceof UniformQuantizer uniform ? new Bounds(name, uniform) : null));
+        }
+    }
+
+    @Override
+    public Value forward(Value x) {
+        return layer.forward(x, new QuantizableLayer.Operands() {
+            @Override
+            public Value input(int index, Value v) {
+                return inputs.get(index).apply(v);
+            }
+
+            @Override
+            public Value weight(int index, Value w) {
+                return weights.get(index).apply(w);
+            }
+        });
+    }
+
+    /** Returns the quantizer of a weight with its present bounds. */
+    public UniformQuantizer weight(int index) {
+        return weights.get(index).quantizer();
+    }
+
+    /** Returns the quantizer of an input with its present bounds. */
+    public ActivationQuantizer input(int index) {
+        Input input = inputs.get(index);
+        return input.bounds == null ? input.fixed : input.bounds.quantizer();
+    }
+
+    /**
+     * Keeps every pair of bounds apart, at least a thousandth of the distance that it began with: a step of training may have moved
+     * one across the other, where there is no grid.
+     */
+    void separateBounds() {
+        weights.forEach(Bounds::separate);
+        for (Input input : inputs) {
+            if (input.bounds != null) {
+                input.bounds.separate();
+            }
+        }
+    }
+
+    /** Returns the fp32 layer's own parameters. */
+    Collection<Parameter> layerParameters() {
+        return layer.module().parameters().values();
+    }
+
+    /** Returns the bits of a weight's code; those of the largest where there are several, 8 where there are none. */
+    int weightBits() {
+        return weights.stream().mapToInt(w -> w.bits).max().orElse(8);
+    }
+
+    /** Shows every pair of bounds that is trained. */
+    void bounds(BiConsumer<Parameter, Parameter> pair) {
+        weights.forEach(w -> pair.accept(w.lower, w.upper));
+        for (Input input : inputs) {
+            if (input.bounds != null) {
+                pair.accept(input.bounds.lower, input.bounds.upper);
+            }
+        }
+    }
+
+    /** Returns the packed layer with the present weights and bounds. */
+    public Module pack() {
+        List<UniformQuantizer> w = new ArrayList<>();
+        for (int i = 0; i < weights.size(); i++) {
+            w.add(weight(i));
+        }
+        List<ActivationQuantizer> x = new ArrayList<>();
+        for (int i = 0; i < inputs.size(); i++) {
+            x.add(input(i));
+        }
+        return layer.pack(w, x);
+    }
+}

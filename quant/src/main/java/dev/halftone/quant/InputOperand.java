@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.quant;
+
+import org.jspecify.annotations.Nullable;
+
+/** An input of a layer that is to be quantized, and what passes have decided for it so far. */
+public final class InputOperand {
+    private final String name;
+    private int bits;
+    private @Nullable ActivationQuantizer quantizer;
+    private double error;
+
+    InputOperand(String name, int bits) {
+        this.name = name;
+        this.bits = bits;
+    }
+
+    /** Returns its name: that of the layer, and where this has several inputs a dot and which. */
+    public String name() {
+        return name;
+    }
+
+    /** Returns the bits per code that it is to have. */
+    public int bits() {
+        return bits;
+    }
+
+    /** Sets the bits per code, 1 to 8, and forgets the quantizer. */
+    public void allocate(int newBits) {
+        bits = newBits;
+        quantizer = null;
+    }
+
+    /**
+     * Sets the quantizer.
+     *
+     * @param relativeError what is known of its relative squared error, {@code |x - xq|^2 / |x|^2}, on the calibration images
+     */
+    public void quantize(ActivationQuantizer by, double relativeError) {
+        quantizer = by;
+        bits = by.bits();
+        error = relativeError;
+    }
+
+    /** Returns whether a pass has chosen a quantizer. */
+    public boolean isQuantized() {
+        return quantizer != null;
+    }
+
+    /**
+     * Returns the quantizer.
+     *
+     * @throws IllegalStateException if no pass has chosen one
+     */
+    public ActivationQuantizer quantizer() {
+        if (quantizer == null) {
+            throw new IllegalStateException("no pass has chosen bounds for the input of " + name);
+        }
+        return quantizer;
+    }
+
+    /** Returns the relative squared error that came with the quantizer. */
+    double error() {
+        return error;
+    }
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.quant;
+
+import dev.halftone.nn.Module;
+import dev.halftone.nn.Parameter;
+import dev.halftone.nn.Site;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/** A site in scope: the operands of its layer, and what passes have to tell of it. */
+public final class SiteState {
+    private final Site site;
+    private final QuantizableLayer layer;
+    private final List<WeightOperand> weights = new ArrayList<>();
+    private final List<InputOperand> inputs = new ArrayList<>();
+    private final Map<String, Double> measures = new LinkedHashMap<>();
+
+    SiteState(Site site, QuantizableLayer layer, Quantization.Options options) {
+        this.site = site;
+        this.layer = layer;
+        for (Parameter weight : layer.weights()) {
+            weights.add(new WeightOperand(site.name() + "." + weight.name(), weight, options.weightBits()));
+        }
+        for (String input : layer.inputs()) {
+            inputs.add(new InputOperand(
+                    input.isEmpty() ? site.name() : site.name() + "." + input, options.activationBits()));
+        }
+    }
+
+    /** Returns the site. */
+    public Site site() {
+        return site;
+    }
+
+    /** Returns the weights of the layer. */
+    public List<WeightOperand> weights() {
+        return List.copyOf(weights);
+    }
+
+    /** Returns the inputs of the layer. */
+    public List<InputOperand> inputs() {
+        return List.copyOf(inputs);
+    }
+
+    /** Keeps a number for the report, for example a condition number. */
+    public void measure(String what, double value) {
+        measures.put(what, value);
+    }
+
+    /** Returns the numbers that passes have kept. */
+    Map<String, Double> measures() {
+        return Map.copyOf(measures);
+    }
+
+    /** Returns the formula of the layer. */
+    QuantizableLayer layer() {
+        return layer;
+    }
+
+    /** Returns the layer that computes in fp32 what the quantized one will, and can be trained. */
+    FakeQuantizedLayer fake() {
+        return new FakeQuantizedLayer(
+                layer,
+                weights.stream().map(WeightOperand::quantizer).toList(),
+                inputs.stream().map(InputOperand::quantizer).toList());
+    }
+
+    /** Returns the layer that runs on packed codes. */
+    Module packed() {
+        return layer.pack(
+                weights.stream().map(WeightOperand::quantizer).toList(),
+                inputs.stream().map(InputOperand::quantizer).toList());
+    }
+
+    /** Takes over the bounds of a layer that was trained. */
+    void take(FakeQuantizedLayer trained) {
+        for (int i = 0; i < weights.size(); i++) {
+            weights.get(i).quantize(trained.weight(i));
+        }
+        for (int i = 0; i < inputs.size(); i++) {
+            inputs.get(i).quantize(trained.input(i), inputs.get(i).error());
+        }
+    }
+
+    /** Puts a layer into the slot. */
+    void replace(Module by) {
+        site.slot().replace(by);
+    }
+
+    /** Puts the fp32 layer back into the slot. */
+    void restore() {
+        site.slot().replace(layer.module());
+    }
+}

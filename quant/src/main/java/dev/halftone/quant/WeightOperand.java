@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.quant;
+
+import dev.halftone.nn.Parameter;
+import dev.halftone.tensor.Tensor;
+import org.jspecify.annotations.Nullable;
+
+/** A weight that is to be quantized, and what passes have decided for it so far. */
+public final class WeightOperand {
+    private final String name;
+    private final Parameter parameter;
+    private int bits;
+    private @Nullable UniformQuantizer quantizer;
+
+    WeightOperand(String name, Parameter parameter, int bits) {
+        this.name = name;
+        this.parameter = parameter;
+        this.bits = bits;
+    }
+
+    /** Returns its dotted name, for example {@code body.0.body.0.weight}. */
+    public String name() {
+        return name;
+    }
+
+    /** Returns the fp32 values {@code [..., out]}, which passes may change. */
+    public Tensor values() {
+        return parameter.value();
+    }
+
+    /** Returns the bits per code that it is to have. */
+    public int bits() {
+        return bits;
+    }
+
+    /** Sets the bits per code, 1 to 8, and forgets the quantizer. */
+    public void allocate(int newBits) {
+        bits = newBits;
+        quantizer = null;
+    }
+
+    /** Sets the quantizer: per tensor or per output channel. */
+    public void quantize(UniformQuantizer by) {
+        quantizer = by;
+        bits = by.bits();
+    }
+
+    /** Returns whether a pass has chosen a quantizer. */
+    public boolean isQuantized() {
+        return quantizer != null;
+    }
+
+    /**
+     * Returns the quantizer.
+     *
+     * @throws IllegalStateException if no pass has chosen one
+     */
+    public UniformQuantizer quantizer() {
+        if (quantizer == null) {
+            throw new IllegalStateException("no pass has chosen bounds for " + name);
+        }
+        return quantizer;
+    }
+
+    /** Returns the relative squared error, {@code |w - wq|^2 / |w|^2}. */
+    double error() {
+        Tensor w = values();
+        Tensor q = quantizer().fake(w);
+        double error = 0;
+        double power = 0;
+        for (int i = 0; i < w.size(); i++) {
+            double v = w.array()[w.offset() + i];
+            double d = v - q.array()[i];
+            error += d * d;
+            power += v * v;
+        }
+        return power == 0 ? 0 : error / power;
+    }
+}

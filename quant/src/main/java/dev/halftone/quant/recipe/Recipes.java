@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.quant.recipe;
+
+import dev.halftone.quant.Recipe;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+
+/** The recipes that there are. */
+public final class Recipes {
+    private static final List<Recipe> ALL = new ArrayList<>();
+
+    static {
+        ALL.add(DobiDistill.recipe());
+        ALL.addAll(TwoDQuant.recipes());
+        ALL.add(CondiQuant.recipe());
+        ALL.addAll(Baselines.recipes());
+    }
+
+    private Recipes() {}
+
+    /** Returns all recipes; the first is the default. */
+    public static List<Recipe> all() {
+        return List.copyOf(ALL);
+    }
+
+    /** Returns the recipe with this id, or empty. */
+    public static Optional<Recipe> byId(String id) {
+        return ALL.stream().filter(r -> r.id().equals(id)).findFirst();
+    }
+}
