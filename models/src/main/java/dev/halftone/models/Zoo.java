@@ -45,7 +45,9 @@ public final class Zoo {
     }
 
     private static final List<Entry> ENTRIES = List.of(
-            new Entry("edsr", 2, "EDSR, 8 blocks x 64 channels, trained by this project", "zoo/edsr-x2.safetensors"));
+            new Entry("edsr", 2, "EDSR, 8 blocks x 64 channels", "zoo/edsr-x2.safetensors"),
+            new Entry("edsr", 4, "EDSR, 8 blocks x 64 channels", "zoo/edsr-x4.safetensors"),
+            new Entry("edsr-small", 2, "EDSR, 6 blocks x 24 channels", "zoo/edsr-small-x2.safetensors"));
 
     private Zoo() {}
 
