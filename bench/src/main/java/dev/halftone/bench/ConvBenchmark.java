@@ -70,6 +70,8 @@ public class ConvBenchmark {
 
         PackedConv conv;
         ActivationCodes codes;
+        PackedConv scalar;
+        ActivationCodes scalarCodes;
         Tensor x;
         Tensor y;
 
@@ -81,16 +83,17 @@ public class ConvBenchmark {
                 weight[i] = (byte) random.nextInt(1 << bits);
             }
             Tensor ones = Tensor.zeros(CHANNELS).fill(0.01f);
-            conv = KernelProvider.kernels()
-                    .lowBit()
-                    .prepare(
-                            new QuantizedConvWeight(
-                                    3, CHANNELS, CHANNELS, PackedCodes.pack(weight, bits), ones, ones, ones),
-                            new UniformGrid(bits, -1, 1));
+            QuantizedConvWeight quantized =
+                    new QuantizedConvWeight(3, CHANNELS, CHANNELS, PackedCodes.pack(weight, bits), ones, ones, ones);
+            UniformGrid grid = new UniformGrid(bits, -1, 1);
+            conv = KernelProvider.kernels().lowBit().prepare(quantized, grid);
+            scalar = new ScalarKernels().lowBit().prepare(quantized, grid);
             codes = conv.allocate(1, size, size);
             x = random(random, 1, size, size, CHANNELS);
             y = Tensor.zeros(1, size, size, CHANNELS);
             conv.quantize(x, codes, 0, size);
+            scalarCodes = scalar.allocate(1, size, size);
+            scalar.quantize(x, scalarCodes, 0, size);
         }
     }
 
@@ -109,10 +112,17 @@ public class ConvBenchmark {
         return s.y;
     }
 
-    /** The kernels that this machine uses. */
+    /** The direct convolution of the kernels that this machine uses. */
     @Benchmark
     public Tensor fp32(Full s) {
         s.vector.conv().forward(s.geometry, s.x, s.weight, s.bias, true, s.y, 0, s.geometry.rows());
+        return s.y;
+    }
+
+    /** The scalar specification of codes in, fp32 out. */
+    @Benchmark
+    public Tensor packedScalar(Packed s) {
+        s.scalar.forward(s.scalarCodes, true, s.y, 0, s.size);
         return s.y;
     }
 
