@@ -34,7 +34,7 @@ final class QuantizeCommandTest {
 
     @Test
     void reportsWhatTheContractSays() throws IOException {
-        Run run = quantize("w2a3", output, "--json", "--scope", "body+upsampler");
+        Run run = quantize("w2a3", output, "--json", "--scope", "body+upsampler", "--steps", 5);
         Map<String, Object> json = run.json();
         assertThat(run.err()).isEmpty();
         assertThat(json.keySet())
@@ -86,7 +86,7 @@ final class QuantizeCommandTest {
 
     @Test
     void savesAModelThatScoresWhatTheReportSays() {
-        Object reported = Run.value(quantize("2bit", output, "--json").json(), "psnr", "quantized");
+        Object reported = Run.value(quantize("2bit", output, "--json", "--steps", 5).json(), "psnr", "quantized");
         Map<String, Object> evaluated =
                 Run.of("evaluate", output, "--images", images, "--json").json();
         assertThat(Run.value(evaluated, "mean", "psnr")).isEqualTo(reported);
@@ -181,16 +181,16 @@ final class QuantizeCommandTest {
     @Test
     void givesTheSameBytesForEveryThreadCount() throws IOException {
         Path other = folder.resolve("other.safetensors");
-        assertThat(quantize("2bit", output, "--threads", 1).exitCode()).isZero();
-        assertThat(quantize("2bit", other, "--threads", 3).exitCode()).isZero();
+        assertThat(quantize("2bit", output, "--steps", 9, "--threads", 1).exitCode()).isZero();
+        assertThat(quantize("2bit", other, "--steps", 9, "--threads", 3).exitCode()).isZero();
         assertThat(Files.readAllBytes(output)).isEqualTo(Files.readAllBytes(other));
-        assertThat(quantize("2bit", other, "--seed", 2).exitCode()).isZero();
+        assertThat(quantize("2bit", other, "--steps", 9, "--seed", 2).exitCode()).isZero();
         assertThat(Files.readAllBytes(output)).isNotEqualTo(Files.readAllBytes(other));
     }
 
     @Test
     void printsATableAndWhereTheFileWent() {
-        Run run = quantize("8bit", output);
+        Run run = quantize("8bit", output, "--steps", 5);
         assertThat(run.exitCode()).isZero();
         assertThat(run.out())
                 .contains("bicubic", "fp32", "w8a8", "dB", "kB", "MP/s", "4 of 8 layers", output.toString())
@@ -232,7 +232,7 @@ final class QuantizeCommandTest {
                 .as("nothing was written")
                 .containsExactly("images", "small", "tiny.safetensors");
 
-        assertThat(quantize("2bit", output).exitCode()).isZero();
+        assertThat(quantize("2bit", output, "--steps", 5).exitCode()).isZero();
         Run.of("quantize", output, "2bit").assertFailed(ExitCode.BAD_INPUT, "quantized already");
     }
 
