@@ -148,6 +148,11 @@ public final class Golden {
                 .stream().mapToDouble(n -> ((Number) n).doubleValue()).toArray();
     }
 
+    /** Returns a list of texts. */
+    public List<String> texts(String caseName, String attribute) {
+        return ((List<?>) attribute(caseName, attribute)).stream().map(Object::toString).toList();
+    }
+
     private Object attribute(String caseName, String attribute) {
         Object value = attributes(caseName).get(attribute);
         if (value == null) {

@@ -190,13 +190,28 @@ public final class SwinIr extends Module implements SuperResolutionNetwork {
         descendants().forEach((name, slot) -> {
             switch (slot.module()) {
                 case Conv2d _ -> sites.add(new Site(name, Role.CONV, region(name), slot));
-                case Linear _ ->
-                    sites.add(new Site(name, name.endsWith(".qkv") ? Role.QKV : Role.LINEAR, Region.BODY, slot));
+                case Linear _ -> sites.add(new Site(name, role(name), Region.BODY, slot));
                 case AttentionProducts _ -> sites.add(new Site(name, Role.ATTENTION, Region.BODY, slot));
                 default -> {}
             }
         });
         return sites;
+    }
+
+    private static Role role(String name) {
+        return name.endsWith(".qkv") ? Role.QKV : name.endsWith(".fc2") ? Role.LINEAR_AFTER_GELU : Role.LINEAR;
+    }
+
+    /** The blocks of each group, without the convolution that closes it: what 2DQuant compares with the fp32 network. */
+    @Override
+    public List<Child> blocks() {
+        List<Child> blocks = new ArrayList<>();
+        descendants().forEach((name, slot) -> {
+            if (name.endsWith(".residual_group")) {
+                blocks.add(slot);
+            }
+        });
+        return blocks;
     }
 
     private static Region region(String name) {

@@ -16,6 +16,8 @@ public record Site(String name, Role role, Region region, Child slot) {
         CONV,
         /** A {@link Linear}: its weight and its input can be quantized. */
         LINEAR,
+        /** A {@link Linear} whose input a GELU has made: it has a fixed minimum and one long tail. */
+        LINEAR_AFTER_GELU,
         /** A {@link Linear} that computes queries, keys and values, each a third of its outputs: as {@link #LINEAR}, or each on its own. */
         QKV,
         /** {@link AttentionProducts}: queries, keys, probabilities and values can be quantized. */

@@ -25,7 +25,7 @@ public record CalibrateActivations(Calibrator calibrator) implements Pass {
         inputs.forEach((input, seen) -> {
             // What a ReLU has cut has a minimum of exactly 0: the fixed minimum and the one long tail that papers speak
             // of.
-            Tails tails = seen.min() == 0 ? Tails.UPPER : Tails.BOTH;
+            Tails tails = seen.min() == 0 ? Tails.UPPER : input.tails();
             UniformGrid grid = calibrator.calibrate(seen, input.bits(), tails);
             input.quantize(UniformQuantizer.perTensor(grid), relativeError(seen, grid));
         });

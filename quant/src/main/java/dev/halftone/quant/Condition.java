@@ -76,7 +76,9 @@ public record Condition(int iterations, double tau, double maxDrift) implements 
             site.measure("conditionAfter" + suffix, before.condition());
             return;
         }
-        conditioned.copyTo(weight.values());
+        Tensor changed = weight.values();
+        conditioned.copyTo(changed);
+        weight.setValues(changed);
         site.measure("conditionAfter" + suffix, Svd.of(conditioned).condition());
     }
 

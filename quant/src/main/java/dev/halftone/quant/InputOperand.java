@@ -1,23 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant;
 
+import dev.halftone.quant.calibration.Tails;
 import org.jspecify.annotations.Nullable;
 
 /** An input of a layer that is to be quantized, and what passes have decided for it so far. */
 public final class InputOperand {
     private final String name;
+    private final Tails tails;
     private int bits;
     private @Nullable ActivationQuantizer quantizer;
     private double error;
 
-    InputOperand(String name, int bits) {
+    InputOperand(String name, Tails tails, int bits) {
         this.name = name;
+        this.tails = tails;
         this.bits = bits;
     }
 
     /** Returns its name: that of the layer, and where this has several inputs a dot and which. */
     public String name() {
         return name;
+    }
+
+    /** Returns what the network's structure says of its distribution: whether a softmax or a GELU, with one long tail, made it. */
+    public Tails tails() {
+        return tails;
     }
 
     /** Returns the bits per code that it is to have. */

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant;
 
+import dev.halftone.nn.AttentionProducts;
 import dev.halftone.nn.Conv2d;
+import dev.halftone.nn.Linear;
 import dev.halftone.nn.Module;
 import dev.halftone.nn.Parameter;
 import dev.halftone.nn.Site;
+import dev.halftone.nn.Site.Role;
 import dev.halftone.nn.Value;
+import dev.halftone.tensor.Tensor;
+import dev.halftone.tensor.UniformGrid;
 import java.util.List;
 import java.util.Optional;
 
@@ -20,19 +25,77 @@ sealed interface QuantizableLayer {
         Value weight(int index, Value w);
     }
 
+    /**
+     * A weight: a parameter, or some of its outputs.
+     *
+     * @param part the name of the part of the layer that it belongs to, empty where the layer has one part only
+     * @param from the first output
+     * @param to the end of the outputs
+     */
+    record Weight(String part, Parameter parameter, int from, int to) {
+        static Weight of(Parameter whole) {
+            return new Weight("", whole, 0, whole.value().dim(-1));
+        }
+
+        private int outputs() {
+            return parameter.value().dim(-1);
+        }
+
+        /** Returns a copy of the values {@code [..., out]}. */
+        Tensor values() {
+            Tensor all = parameter.value();
+            Tensor some = Tensor.zeros(all.shape().with(-1, to - from));
+            for (int i = 0; i < some.size(); i++) {
+                some.array()[i] = all.array()[at(i)];
+            }
+            return some;
+        }
+
+        /** Replaces the values. */
+        void set(Tensor values) {
+            for (int i = 0; i < values.size(); i++) {
+                parameter.value().array()[at(i)] = values.array()[values.offset() + i];
+            }
+        }
+
+        private int at(int i) {
+            int own = to - from;
+            return parameter.value().offset() + i / own * outputs() + from + i % own;
+        }
+
+        /** Returns the values in the graph of {@code x}. */
+        Value in(Value x) {
+            Value all = parameter.in(x);
+            return to - from == outputs() ? all : all.slice(-1, from, to);
+        }
+    }
+
     /** Returns the formula of the layer at a site, or empty if layers of its kind are not quantized. */
     static Optional<QuantizableLayer> of(Site site) {
-        return site.slot().module() instanceof Conv2d conv ? Optional.of(new Convolution(conv)) : Optional.empty();
+        return switch (site.slot().module()) {
+            case Conv2d conv -> Optional.of(new Convolution(conv));
+            case Linear linear ->
+                Optional.of(site.role() == Role.QKV ? new Projections(linear) : new Projection(linear));
+            case AttentionProducts products -> Optional.of(new Products(products));
+            default -> Optional.empty();
+        };
     }
 
     /** Returns the layer itself. */
     Module module();
 
-    /** Returns what is quantized of its parameters. */
-    List<Parameter> weights();
+    /** Returns what is quantized of its parameters; where there are any, number {@code i} multiplies input number {@code i}. */
+    default List<Weight> weights() {
+        return List.of();
+    }
 
     /** Returns the names of what is quantized of its inputs; one without a name is the layer's only input. */
     List<String> inputs();
+
+    /** Returns whether an input is what a softmax has made. */
+    default boolean isProbability(String input) {
+        return false;
+    }
 
     /** Computes the layer on other operands. */
     Value forward(Value x, Operands operands);
@@ -40,8 +103,9 @@ sealed interface QuantizableLayer {
     /** Returns the layer that runs on packed codes. */
     Module pack(List<UniformQuantizer> weights, List<ActivationQuantizer> inputs);
 
-    /** A convolution: its weight per tensor or per output channel, and its input. Padding is not quantized. */
+    /** A convolution: its weight and its input. Padding is not quantized. */
     record Convolution(Conv2d conv) implements QuantizableLayer {
+        /** Checks that packed kernels compute it. */
         public Convolution {
             QuantizedConv2d.requireSupported(conv);
         }
@@ -52,8 +116,8 @@ sealed interface QuantizableLayer {
         }
 
         @Override
-        public List<Parameter> weights() {
-            return List.of(conv.weight());
+        public List<Weight> weights() {
+            return List.of(Weight.of(conv.weight()));
         }
 
         @Override
@@ -74,7 +138,133 @@ sealed interface QuantizableLayer {
 
         @Override
         public Module pack(List<UniformQuantizer> weights, List<ActivationQuantizer> inputs) {
-            return QuantizedConv2d.of(conv, weights.getFirst(), inputs.getFirst());
+            Parameter bias = conv.bias();
+            return QuantizedConv2d.of(
+                    conv.weight().value(),
+                    bias == null ? null : bias.value().copy(),
+                    weights.getFirst(),
+                    grid(inputs.getFirst()));
         }
+    }
+
+    /** A linear layer: its weight and its input. */
+    record Projection(Linear linear) implements QuantizableLayer {
+        @Override
+        public Module module() {
+            return linear;
+        }
+
+        @Override
+        public List<Weight> weights() {
+            return List.of(Weight.of(linear.weight()));
+        }
+
+        @Override
+        public List<String> inputs() {
+            return List.of("");
+        }
+
+        @Override
+        public Value forward(Value x, Operands operands) {
+            return operands.input(0, x)
+                    .linear(
+                            operands.weight(0, linear.weight().in(x)),
+                            linear.bias().in(x));
+        }
+
+        @Override
+        public Module pack(List<UniformQuantizer> weights, List<ActivationQuantizer> inputs) {
+            return QuantizedConv2d.of(
+                    linear.weight().value(), linear.bias().value().copy(), weights.getFirst(), grid(inputs.getFirst()));
+        }
+    }
+
+    /** A linear layer for queries, keys and values, each with a weight and an input of its own (2DQuant, "qkv separation"). */
+    record Projections(Linear linear) implements QuantizableLayer {
+        /** The names of the parts, in the order of the outputs. */
+        static final List<String> PARTS = List.of("q", "k", "v");
+
+        private Weight part(int index) {
+            int outputs = linear.weight().value().dim(1) / PARTS.size();
+            return new Weight(PARTS.get(index), linear.weight(), index * outputs, (index + 1) * outputs);
+        }
+
+        private Weight bias(int index) {
+            Weight weight = part(index);
+            return new Weight(weight.part(), linear.bias(), weight.from(), weight.to());
+        }
+
+        @Override
+        public Module module() {
+            return linear;
+        }
+
+        @Override
+        public List<Weight> weights() {
+            return List.of(part(0), part(1), part(2));
+        }
+
+        @Override
+        public List<String> inputs() {
+            return PARTS;
+        }
+
+        @Override
+        public Value forward(Value x, Operands operands) {
+            Value[] y = new Value[PARTS.size()];
+            for (int i = 0; i < y.length; i++) {
+                y[i] = operands.input(i, x).linear(operands.weight(i, part(i).in(x)), bias(i).in(x));
+            }
+            return y[0].concat(-1, y[1], y[2]);
+        }
+
+        @Override
+        public Module pack(List<UniformQuantizer> weights, List<ActivationQuantizer> inputs) {
+            QuantizedConv2d[] parts = new QuantizedConv2d[PARTS.size()];
+            for (int i = 0; i < parts.length; i++) {
+                parts[i] = QuantizedConv2d.of(part(i).values(), bias(i).values(), weights.get(i), grid(inputs.get(i)));
+            }
+            return new QuantizedProjections(parts[0], parts[1], parts[2]);
+        }
+    }
+
+    /**
+     * The products of attention: queries (multiplied by {@code depth^-1/2}), keys, probabilities and values. In training the bias table
+     * is not changed.
+     */
+    record Products(AttentionProducts products) implements QuantizableLayer {
+        @Override
+        public Module module() {
+            return products;
+        }
+
+        @Override
+        public List<String> inputs() {
+            return QuantizedAttention.INPUTS;
+        }
+
+        @Override
+        public boolean isProbability(String input) {
+            return input.equals("a");
+        }
+
+        @Override
+        public Value forward(Value x, Operands operands) {
+            return QuantizedAttention.forward(x, products, operands);
+        }
+
+        @Override
+        public Module pack(List<UniformQuantizer> weights, List<ActivationQuantizer> inputs) {
+            return new QuantizedAttention(
+                    products, inputs.stream().map(QuantizableLayer::grid).toList());
+        }
+    }
+
+    /** Returns the one grid of an input. */
+    static UniformGrid grid(ActivationQuantizer input) {
+        if (input instanceof UniformQuantizer uniform && uniform.isPerTensor()) {
+            return uniform.grid(0);
+        }
+        throw new IllegalArgumentException("only inputs with one grid for the tensor run packed, not " + input);
     }
 }

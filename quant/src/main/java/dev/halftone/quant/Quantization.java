@@ -40,10 +40,10 @@ public final class Quantization {
     }
 
     /**
-     * What became of a site.
+     * What became of a layer, or of a part of one.
      *
-     * @param name the site's name
-     * @param weightBits bits of a weight code
+     * @param name the site's name; where the layer has several inputs, a dot and which
+     * @param weightBits bits of a weight code, 0 for an input of attention's products, which have no weight
      * @param activation the quantizer of its input
      * @param weightError relative squared error of the weight, {@code |w - wq|^2 / |w|^2}
      * @param activationError the same of its input over the calibration images, as the fp32 network computes it
@@ -305,16 +305,19 @@ public final class Quantization {
         for (SiteState site : sites) {
             Module layer = packed ? site.packed() : site.fake();
             site.replace(layer);
-            WeightOperand weight = site.weights().getFirst();
-            InputOperand input = site.inputs().getFirst();
-            reports.add(new LayerReport(
-                    site.site().name(),
-                    weight.bits(),
-                    input.quantizer(),
-                    weight.error(),
-                    input.error(),
-                    layer instanceof QuantizedConv2d,
-                    site.measures()));
+            for (int i = 0; i < site.inputs().size(); i++) {
+                InputOperand input = site.inputs().get(i);
+                WeightOperand weight =
+                        site.weights().isEmpty() ? null : site.weights().get(i);
+                reports.add(new LayerReport(
+                        input.name(),
+                        weight == null ? 0 : weight.bits(),
+                        input.quantizer(),
+                        weight == null ? 0 : weight.error(),
+                        input.error(),
+                        packed && weight != null,
+                        site.measures()));
+            }
         }
         return reports;
     }

@@ -15,7 +15,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * A convolution that is stored and executed as packed codes: {@code [N, H, W, in]} to {@code [N, H, W, out]}, stride 1, "same"
- * padding, one group. It has no parameters to train.
+ * padding, one group. A linear layer is one of kernel 1. It has no parameters to train.
  */
 public final class QuantizedConv2d extends Module {
     private final int kernel;
@@ -61,27 +61,27 @@ public final class QuantizedConv2d extends Module {
                 .prepare(new QuantizedConvWeight(kernel, in, out, codes, scale, lower, bias), activation);
     }
 
-    /** Returns the layer that a convolution becomes under these quantizers, of which that of the input must be per tensor. */
-    static QuantizedConv2d of(Conv2d conv, UniformQuantizer weight, ActivationQuantizer input) {
-        if (input instanceof UniformQuantizer uniform && uniform.isPerTensor()) {
-            return of(conv, weight, uniform.grid(0));
-        }
-        throw new IllegalArgumentException("only inputs with one grid for the tensor run packed, not " + input);
-    }
-
     /** Returns the layer that a convolution becomes under these quantizers. */
     public static QuantizedConv2d of(Conv2d conv, UniformQuantizer weight, UniformGrid activation) {
-        Tensor w = conv.weight().value();
         requireSupported(conv);
         Parameter bias = conv.bias();
+        return of(conv.weight().value(), bias == null ? null : bias.value().copy(), weight, activation);
+    }
+
+    /**
+     * Returns the layer of a weight.
+     *
+     * @param weight {@code [k, k, in, out]}, or {@code [in, out]} of a linear layer
+     */
+    static QuantizedConv2d of(Tensor weight, @Nullable Tensor bias, UniformQuantizer quantizer, UniformGrid input) {
         return new QuantizedConv2d(
-                w.dim(0),
-                w.dim(2),
-                w.dim(3),
-                weight.codes(w),
-                weight,
-                activation,
-                bias == null ? null : bias.value().copy());
+                weight.shape().rank() == 2 ? 1 : weight.dim(0),
+                weight.dim(-2),
+                weight.dim(-1),
+                quantizer.codes(weight),
+                quantizer,
+                input,
+                bias);
     }
 
     /** Refuses convolutions that packed kernels do not compute. */

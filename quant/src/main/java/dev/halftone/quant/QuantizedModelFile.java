@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant;
 
+import dev.halftone.nn.AttentionProducts;
 import dev.halftone.nn.Child;
 import dev.halftone.nn.Conv2d;
+import dev.halftone.nn.Linear;
 import dev.halftone.nn.Module;
 import dev.halftone.nn.Parameter;
 import dev.halftone.nn.Site;
+import dev.halftone.nn.Site.Role;
 import dev.halftone.nn.StateDict;
 import dev.halftone.tensor.DType;
 import dev.halftone.tensor.PackedCodes;
@@ -33,6 +36,10 @@ import org.jspecify.annotations.Nullable;
  * of {@link PackedCodes}), {@code L.weight_lower} and {@code L.weight_upper} ({@code [1]} or one per output channel),
  * {@code L.activation_lower} and {@code L.activation_upper} ({@code [1]}) and {@code L.bias}; all other tensors are fp32 under their
  * usual names. Metadata {@code quantized_layers} lists {@code L:weight bits:activation bits}, separated by commas.
+ *
+ * <p>Queries, keys and values of attention are three packed layers {@code L.q}, {@code L.k} and {@code L.v} in the place of the linear
+ * layer {@code L}. The products of attention {@code L} have no weight, which is told by 0 bits, and four pairs of bounds {@code
+ * L.q_lower}, {@code L.q_upper} and likewise {@code k}, {@code a} (probabilities) and {@code v}.
  */
 public final class QuantizedModelFile {
     private static final String FORMAT_KEY = "halftone_format";
@@ -55,22 +62,22 @@ public final class QuantizedModelFile {
         List<StoredTensor> tensors = new ArrayList<>(StateDict.save(network));
         List<String> layers = new ArrayList<>();
         network.descendants().forEach((name, slot) -> {
-            if (slot.module() instanceof QuantizedConv2d q) {
-                layers.add(name + ":" + q.codes().bits() + ":" + q.activation().bits());
-                byte[] codes = q.codes().toByteArray();
-                tensors.add(StoredTensor.bytes(name + ".weight_codes", new int[] {codes.length}, codes));
-                tensors.add(StoredTensor.of(name + ".weight_lower", q.weight().lower()));
-                tensors.add(StoredTensor.of(name + ".weight_upper", q.weight().upper()));
-                tensors.add(StoredTensor.of(
-                        name + ".activation_lower",
-                        Tensor.of(new float[] {q.activation().lower()}, 1)));
-                tensors.add(StoredTensor.of(
-                        name + ".activation_upper",
-                        Tensor.of(new float[] {q.activation().upper()}, 1)));
-                Tensor bias = q.bias();
-                if (bias != null) {
-                    tensors.add(StoredTensor.of(name + ".bias", bias));
+            switch (slot.module()) {
+                case QuantizedConv2d q -> {
+                    layers.add(
+                            name + ":" + q.codes().bits() + ":" + q.activation().bits());
+                    tensors.addAll(tensors(name, q));
                 }
+                case QuantizedAttention attention -> {
+                    layers.add(name + ":0:" + attention.inputs().getFirst().bits());
+                    for (int i = 0; i < attention.inputs().size(); i++) {
+                        UniformGrid grid = attention.inputs().get(i);
+                        String input = name + "." + QuantizedAttention.INPUTS.get(i);
+                        tensors.add(scalar(input + "_lower", grid.lower()));
+                        tensors.add(scalar(input + "_upper", grid.upper()));
+                    }
+                }
+                default -> {}
             }
         });
         Map<String, String> m = new LinkedHashMap<>();
@@ -78,6 +85,25 @@ public final class QuantizedModelFile {
         m.putAll(metadata);
         m.put(LAYERS_KEY, String.join(",", layers));
         Safetensors.write(file, m, tensors);
+    }
+
+    private static List<StoredTensor> tensors(String name, QuantizedConv2d q) {
+        List<StoredTensor> tensors = new ArrayList<>();
+        byte[] codes = q.codes().toByteArray();
+        tensors.add(StoredTensor.bytes(name + ".weight_codes", new int[] {codes.length}, codes));
+        tensors.add(StoredTensor.of(name + ".weight_lower", q.weight().lower()));
+        tensors.add(StoredTensor.of(name + ".weight_upper", q.weight().upper()));
+        tensors.add(scalar(name + ".activation_lower", q.activation().lower()));
+        tensors.add(scalar(name + ".activation_upper", q.activation().upper()));
+        Tensor bias = q.bias();
+        if (bias != null) {
+            tensors.add(StoredTensor.of(name + ".bias", bias));
+        }
+        return tensors;
+    }
+
+    private static StoredTensor scalar(String name, float value) {
+        return StoredTensor.of(name, Tensor.of(new float[] {value}, 1));
     }
 
     /**
@@ -93,90 +119,184 @@ public final class QuantizedModelFile {
             throw new InvalidFileException(
                     file.path(), "is of quantized-model format " + version + "; this version reads format " + FORMAT);
         }
-        Map<String, Child> slots = new LinkedHashMap<>();
-        for (Site site : network.sites()) {
-            slots.put(site.name(), site.slot());
-        }
-        Map<String, StoredTensor> rest = new LinkedHashMap<>(file.tensors());
+        Reader reader = new Reader(file);
         Map<String, Parameter> unpacked = new LinkedHashMap<>(network.parameters());
-        TreeSet<String> problems = new TreeSet<>();
-        Map<Child, QuantizedConv2d> layers = new LinkedHashMap<>();
-        String list = file.metadata().getOrDefault(LAYERS_KEY, "");
-        for (String entry : list.isEmpty() ? new String[0] : list.split(",", -1)) {
-            String[] parts = entry.split(":", -1);
-            Child slot = slots.get(parts[0]);
-            if (parts.length != 3
-                    || !parts[1].matches("[1-8]")
-                    || !parts[2].matches("[1-8]")
-                    || slot == null
-                    || !(slot.module() instanceof Conv2d conv)) {
-                problems.add("the entry '" + entry + "' of " + LAYERS_KEY + " names no layer of this network");
-                continue;
-            }
-            conv.parameters().keySet().forEach(p -> unpacked.remove(parts[0] + "." + p));
-            QuantizedConv2d layer =
-                    layer(parts[0], conv, Integer.parseInt(parts[1]), Integer.parseInt(parts[2]), rest, problems);
-            if (layer != null) {
-                layers.put(slot, layer);
+        Map<Child, Module> layers = new LinkedHashMap<>();
+        for (Site site : network.sites()) {
+            if (reader.lists(site)) {
+                site.slot().module().parameters().keySet().forEach(p -> unpacked.remove(site.name() + "." + p));
+                Module layer = reader.layer(site);
+                if (layer != null) {
+                    layers.put(site.slot(), layer);
+                }
             }
         }
-        problems.addAll(StateDict.problems(unpacked, rest));
+        Set<String> problems = reader.problems();
+        problems.addAll(StateDict.problems(unpacked, reader.rest));
         if (!problems.isEmpty()) {
             throw new InvalidFileException(file.path(), "does not fit the network: " + String.join(", ", problems));
         }
         layers.forEach(Child::replace);
-        StateDict.load(network, rest, file.path());
+        StateDict.load(network, reader.rest, file.path());
     }
 
-    private static @Nullable QuantizedConv2d layer(
-            String name,
-            Conv2d conv,
-            int weightBits,
-            int activationBits,
-            Map<String, StoredTensor> tensors,
-            Set<String> problems) {
-        Tensor w = conv.weight().value();
-        int out = w.dim(3);
-        int before = problems.size();
-        StoredTensor codes =
-                take(name + ".weight_codes", DType.U8, tensors, problems, PackedCodes.byteLength(w.size(), weightBits));
-        StoredTensor lower = take(name + ".weight_lower", DType.F32, tensors, problems, 1, out);
-        StoredTensor upper = take(name + ".weight_upper", DType.F32, tensors, problems, 1, out);
-        StoredTensor from = take(name + ".activation_lower", DType.F32, tensors, problems, 1);
-        StoredTensor to = take(name + ".activation_upper", DType.F32, tensors, problems, 1);
-        StoredTensor bias = conv.bias() == null ? null : take(name + ".bias", DType.F32, tensors, problems, out);
-        if (problems.size() > before || codes == null || lower == null || upper == null || from == null || to == null) {
-            return null;
-        }
-        try {
-            QuantizedConv2d.requireSupported(conv);
-            return new QuantizedConv2d(
-                    w.dim(0),
-                    w.dim(2),
-                    out,
-                    PackedCodes.of(codes.data().toArray(ValueLayout.JAVA_BYTE), weightBits, w.size()),
-                    UniformQuantizer.of(weightBits, lower.toTensor(), upper.toTensor()),
-                    new UniformGrid(
-                            activationBits,
-                            from.toTensor().item(),
-                            to.toTensor().item()),
-                    bias == null ? null : bias.toTensor());
-        } catch (IllegalArgumentException e) {
-            problems.add(name + " has " + e.getMessage());
-            return null;
-        }
-    }
+    /** Takes the layers of a network out of a file, and keeps what is wrong with them. */
+    private static final class Reader {
+        /**
+         * What the list has for a layer.
+         *
+         * @param weight 0 where there is none
+         */
+        private record Bits(int weight, int activation) {}
 
-    /** Takes a tensor of rank 1 with one of these sizes out of the map, or notes the problem. */
-    private static @Nullable StoredTensor take(
-            String name, DType dtype, Map<String, StoredTensor> tensors, Set<String> problems, int... sizes) {
-        StoredTensor t = tensors.remove(name);
-        if (t == null) {
-            problems.add(name + " is missing");
-        } else if (t.dtype() != dtype
-                || Arrays.stream(sizes).noneMatch(size -> t.shape().equals(Shape.of(size)))) {
-            problems.add(name + " is " + t.dtype() + t.shape() + " instead of " + dtype + "[" + sizes[0] + "]");
+        final Map<String, StoredTensor> rest;
+        private final Map<String, Bits> listed = new LinkedHashMap<>();
+        private final TreeSet<String> problems = new TreeSet<>();
+
+        Reader(WeightFile file) {
+            rest = new LinkedHashMap<>(file.tensors());
+            String list = file.metadata().getOrDefault(LAYERS_KEY, "");
+            for (String entry : list.isEmpty() ? new String[0] : list.split(",", -1)) {
+                String[] parts = entry.split(":", -1);
+                if (parts.length == 3 && parts[1].matches("[0-8]") && parts[2].matches("[1-8]")) {
+                    Bits bits = new Bits(Integer.parseInt(parts[1]), Integer.parseInt(parts[2]));
+                    if (listed.put(parts[0], bits) != null) {
+                        problems.add(LAYERS_KEY + " has two entries for " + parts[0]);
+                    }
+                } else {
+                    problems.add("the entry '" + entry + "' of " + LAYERS_KEY + " names no layer of this network");
+                }
+            }
         }
-        return t;
+
+        private static List<String> names(Site site) {
+            return site.role() == Role.QKV
+                    ? QuantizableLayer.Projections.PARTS.stream()
+                            .map(part -> site.name() + "." + part)
+                            .toList()
+                    : List.of(site.name());
+        }
+
+        /** Returns whether the file has a quantized layer for a site. */
+        boolean lists(Site site) {
+            return names(site).stream().anyMatch(listed::containsKey);
+        }
+
+        /** Returns the layer for a site, or null if something is wrong with it. */
+        @Nullable
+        Module layer(Site site) {
+            List<QuantizedConv2d> parts = new ArrayList<>();
+            for (String name : names(site)) {
+                Bits bits = listed.remove(name);
+                boolean attention = site.slot().module() instanceof AttentionProducts;
+                if (bits == null || attention != (bits.weight() == 0)) {
+                    problems.add(LAYERS_KEY + " has " + (bits == null ? "nothing" : bits.weight() + " weight bits")
+                            + " for " + name);
+                    continue;
+                }
+                QuantizedConv2d part = null;
+                switch (site.slot().module()) {
+                    case Conv2d conv -> {
+                        Tensor w = conv.weight().value();
+                        boolean supported = conv.groups() == 1 && conv.padding() == w.dim(0) / 2;
+                        part = supported ? layer(name, w.dim(0), w.dim(2), w.dim(3), conv.bias() != null, bits) : null;
+                        if (!supported) {
+                            problems.add(name + " is a convolution that does not run packed");
+                        }
+                    }
+                    case Linear linear -> {
+                        Tensor w = linear.weight().value();
+                        part = layer(name, 1, w.dim(0), w.dim(1) / names(site).size(), true, bits);
+                    }
+                    case AttentionProducts products -> {
+                        return attention(name, products, bits);
+                    }
+                    default -> problems.add(name + " is a layer that is not quantized");
+                }
+                if (part != null) {
+                    parts.add(part);
+                }
+            }
+            if (parts.size() != names(site).size()) {
+                return null;
+            }
+            return parts.size() == 1
+                    ? parts.getFirst()
+                    : new QuantizedProjections(parts.get(0), parts.get(1), parts.get(2));
+        }
+
+        private @Nullable QuantizedConv2d layer(String name, int kernel, int in, int out, boolean hasBias, Bits bits) {
+            int before = problems.size();
+            int size = kernel * kernel * in * out;
+            StoredTensor codes = take(name + ".weight_codes", DType.U8, PackedCodes.byteLength(size, bits.weight()));
+            StoredTensor lower = take(name + ".weight_lower", DType.F32, 1, out);
+            StoredTensor upper = take(name + ".weight_upper", DType.F32, 1, out);
+            UniformGrid input = grid(name + ".activation", bits.activation());
+            StoredTensor bias = hasBias ? take(name + ".bias", DType.F32, out) : null;
+            if (problems.size() > before || codes == null || lower == null || upper == null || input == null) {
+                return null;
+            }
+            try {
+                return new QuantizedConv2d(
+                        kernel,
+                        in,
+                        out,
+                        PackedCodes.of(codes.data().toArray(ValueLayout.JAVA_BYTE), bits.weight(), size),
+                        UniformQuantizer.of(bits.weight(), lower.toTensor(), upper.toTensor()),
+                        input,
+                        bias == null ? null : bias.toTensor());
+            } catch (IllegalArgumentException e) {
+                problems.add(name + " has " + e.getMessage());
+                return null;
+            }
+        }
+
+        private @Nullable QuantizedAttention attention(String name, AttentionProducts products, Bits bits) {
+            List<UniformGrid> grids = new ArrayList<>();
+            for (String input : QuantizedAttention.INPUTS) {
+                UniformGrid grid = grid(name + "." + input, bits.activation());
+                if (grid != null) {
+                    grids.add(grid);
+                }
+            }
+            return grids.size() == QuantizedAttention.INPUTS.size() ? new QuantizedAttention(products, grids) : null;
+        }
+
+        private @Nullable UniformGrid grid(String name, int bits) {
+            StoredTensor lower = take(name + "_lower", DType.F32, 1);
+            StoredTensor upper = take(name + "_upper", DType.F32, 1);
+            if (lower == null
+                    || upper == null
+                    || lower.shape().size() != 1
+                    || upper.shape().size() != 1) {
+                return null;
+            }
+            try {
+                return new UniformGrid(
+                        bits, lower.toTensor().item(), upper.toTensor().item());
+            } catch (IllegalArgumentException e) {
+                problems.add(name + " has " + e.getMessage());
+                return null;
+            }
+        }
+
+        /** Takes a tensor of rank 1 with one of these sizes out of the file, or notes the problem. */
+        private @Nullable StoredTensor take(String name, DType dtype, int... sizes) {
+            StoredTensor t = rest.remove(name);
+            if (t == null) {
+                problems.add(name + " is missing");
+            } else if (t.dtype() != dtype
+                    || Arrays.stream(sizes).noneMatch(size -> t.shape().equals(Shape.of(size)))) {
+                problems.add(name + " is " + t.dtype() + t.shape() + " instead of " + dtype + "[" + sizes[0] + "]");
+            }
+            return t;
+        }
+
+        /** Returns what was wrong, after all sites were asked for. */
+        Set<String> problems() {
+            listed.forEach((name, bits) -> problems.add("the entry '" + name + ":" + bits.weight() + ":"
+                    + bits.activation() + "' of " + LAYERS_KEY + " names no layer of this network"));
+            return problems;
+        }
     }
 }

@@ -2,8 +2,9 @@
 package dev.halftone.quant;
 
 import dev.halftone.nn.Module;
-import dev.halftone.nn.Parameter;
 import dev.halftone.nn.Site;
+import dev.halftone.nn.Site.Role;
+import dev.halftone.quant.calibration.Tails;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -20,12 +21,16 @@ public final class SiteState {
     SiteState(Site site, QuantizableLayer layer, Quantization.Options options) {
         this.site = site;
         this.layer = layer;
-        for (Parameter weight : layer.weights()) {
-            weights.add(new WeightOperand(site.name() + "." + weight.name(), weight, options.weightBits()));
+        for (QuantizableLayer.Weight weight : layer.weights()) {
+            String part = weight.part().isEmpty() ? "" : "." + weight.part();
+            weights.add(new WeightOperand(site.name() + part + ".weight", weight, options.weightBits()));
         }
         for (String input : layer.inputs()) {
+            boolean oneTail = site.role() == Role.LINEAR_AFTER_GELU || layer.isProbability(input);
             inputs.add(new InputOperand(
-                    input.isEmpty() ? site.name() : site.name() + "." + input, options.activationBits()));
+                    input.isEmpty() ? site.name() : site.name() + "." + input,
+                    oneTail ? Tails.UPPER : Tails.BOTH,
+                    options.activationBits()));
         }
     }
 

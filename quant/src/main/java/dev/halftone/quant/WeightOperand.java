@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant;
 
-import dev.halftone.nn.Parameter;
 import dev.halftone.tensor.Tensor;
 import org.jspecify.annotations.Nullable;
 
 /** A weight that is to be quantized, and what passes have decided for it so far. */
 public final class WeightOperand {
     private final String name;
-    private final Parameter parameter;
+    private final QuantizableLayer.Weight weight;
     private int bits;
     private @Nullable UniformQuantizer quantizer;
 
-    WeightOperand(String name, Parameter parameter, int bits) {
+    WeightOperand(String name, QuantizableLayer.Weight weight, int bits) {
         this.name = name;
-        this.parameter = parameter;
+        this.weight = weight;
         this.bits = bits;
     }
 
@@ -23,9 +22,17 @@ public final class WeightOperand {
         return name;
     }
 
-    /** Returns the fp32 values {@code [..., out]}, which passes may change. */
+    /** Returns a copy of the fp32 values {@code [..., out]}. */
     public Tensor values() {
-        return parameter.value();
+        return weight.values();
+    }
+
+    /** Replaces the fp32 values, in the network. */
+    public void setValues(Tensor values) {
+        if (!values.shape().equals(weight.values().shape())) {
+            throw new IllegalArgumentException("values " + values.shape() + " for " + name);
+        }
+        weight.set(values);
     }
 
     /** Returns the bits per code that it is to have. */

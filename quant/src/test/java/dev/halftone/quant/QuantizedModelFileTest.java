@@ -154,7 +154,7 @@ final class QuantizedModelFileTest {
                 tensors,
                 StoredTensor.of(
                         "body.0.body.0.activation_lower", Tensor.zeros(1).fill(Float.NaN))));
-        assertThat(refusal()).contains("body.0.body.0 has no grid of 4 levels between NaN and");
+        assertThat(refusal()).contains("body.0.body.0.activation has no grid of 4 levels between NaN and");
     }
 
     @ParameterizedTest
@@ -176,7 +176,7 @@ final class QuantizedModelFileTest {
     void aLayerListedTwiceIsRefused() throws IOException {
         rewrite((metadata, tensors) ->
                 metadata.merge("quantized_layers", "body.0.body.0:2:2", (list, e) -> list + "," + e));
-        assertThat(refusal()).contains("body.0.body.0.weight_codes is missing");
+        assertThat(refusal()).contains("quantized_layers has two entries for body.0.body.0");
     }
 
     @Test
