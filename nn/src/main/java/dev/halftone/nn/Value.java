@@ -5,6 +5,7 @@ import dev.halftone.nn.op.AddOp;
 import dev.halftone.nn.op.CharbonnierLossOp;
 import dev.halftone.nn.op.ConcatOp;
 import dev.halftone.nn.op.Conv2dOp;
+import dev.halftone.nn.op.EnergyMapLossOp;
 import dev.halftone.nn.op.FakeQuantizeOp;
 import dev.halftone.nn.op.FlipOp;
 import dev.halftone.nn.op.GeluOp;
@@ -155,6 +156,11 @@ public final class Value {
     /** The scalar mean squared error against a target of the same shape. */
     public Value mseLoss(Value target) {
         return graph.apply(new MseLossOp(1f / shape.size()), this, target);
+    }
+
+    /** The scalar mean squared error between the unit maps of energy of two feature maps, see {@link EnergyMapLossOp}. */
+    public Value energyMapLoss(Value target) {
+        return graph.apply(new EnergyMapLossOp((float) shape.dim(-1) / shape.size()), this, target);
     }
 
     /** {@code this weight + bias} over the innermost dimension, see {@link LinearOp}; {@code bias} may be null. */

@@ -87,6 +87,7 @@ class GradientCheckTest {
                 of("pixel shuffle", v -> v[0].pixelShuffle(2), s(1, 2, 3, 8)),
                 of("pixel unshuffle", v -> v[0].pixelUnshuffle(2), s(1, 4, 6, 2)),
                 of("mse", v -> v[0].mseLoss(v[1]), s(2, 3, 4), s(2, 3, 4)),
+                of("energy maps", v -> v[0].energyMapLoss(v[1]), s(2, 3, 2, 3), s(2, 3, 2, 3)),
                 of("charbonnier", v -> v[0].charbonnierLoss(v[1], 0.5), s(2, 3, 4), s(2, 3, 4)),
                 of(
                         "a residual branch",

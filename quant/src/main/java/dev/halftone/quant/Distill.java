@@ -14,23 +14,51 @@ import java.util.function.Function;
 /**
  * Trains what the passes before it have chosen so that the quantized network answers as the fp32 one does: the bounds, as 2DQuant's
  * distillation does (Liu et al. 2024, section 3.3), and, if wanted, the weights too. The loss is the mean absolute difference of
- * the outputs, and {@code featureWeight} times that of each block's outputs relative to their mean magnitude.
+ * the outputs, and {@code featureWeight} times a loss between each block's outputs.
  *
  * <p>Gradients pass straight through the rounding ({@link FakeQuantizedLayer}). Adam's steps are relative to what they change: to the
  * distance of a pair of bounds, and to the root mean square of a layer's weights. The rate falls as half a cosine.
  *
  * @param steps of one calibration batch each
  * @param trained what is trained
- * @param featureWeight 0 where blocks are not compared
+ * @param featureLoss how blocks are compared
+ * @param featureWeight 0 where they are not
  * @param averageDecay of the moving average of all that is trained, which is what is validated and kept; 0 for none
  */
-public record Distill(long steps, Trained trained, double featureWeight, double averageDecay) implements Pass {
+public record Distill(long steps, Trained trained, FeatureLoss featureLoss, double featureWeight, double averageDecay)
+        implements Pass {
     /** What is trained. */
     public enum Trained {
         /** The bounds of weights and activations, as in the papers. */
-        BOUNDS,
+        BOUNDS("bounds", true, true, false),
         /** The weights and biases of all layers too. */
-        BOUNDS_AND_WEIGHTS
+        BOUNDS_AND_WEIGHTS("bounds, weights", true, true, true),
+        /** The bounds of activations alone. */
+        INPUT_BOUNDS("input bounds", false, true, false),
+        /** The bounds of weights alone. */
+        WEIGHT_BOUNDS("weight bounds", true, false, false),
+        /** The bounds of activations, and the weights and biases of all layers. */
+        INPUT_BOUNDS_AND_WEIGHTS("input bounds, weights", false, true, true);
+
+        private final String id;
+        private final boolean weightBounds;
+        private final boolean inputBounds;
+        private final boolean weights;
+
+        Trained(String id, boolean weightBounds, boolean inputBounds, boolean weights) {
+            this.id = id;
+            this.weightBounds = weightBounds;
+            this.inputBounds = inputBounds;
+            this.weights = weights;
+        }
+    }
+
+    /** How the outputs of a block are compared with the teacher's. */
+    public enum FeatureLoss {
+        /** By their mean absolute difference, relative to the teacher's mean magnitude. */
+        RELATIVE,
+        /** By where their energy lies in space ({@link dev.halftone.nn.op.EnergyMapLossOp}). */
+        ENERGY
     }
 
     /**
@@ -42,13 +70,19 @@ public record Distill(long steps, Trained trained, double featureWeight, double 
      * 36.52, 36.75, 36.86 and 36.93 dB, at 4 bits 4e-3 and 8e-3 give 37.66 and 37.64. Layers that stay fp32 need smaller steps: 2e-3
      * instead of 8e-3 gives 36.90 instead of 36.86. Half or double the rate of the bounds gives the same or less.
      *
-     * @param bounds of bounds
+     * @param weightBounds of the bounds of weights
+     * @param inputBounds of the bounds of activations
      * @param interval of weights and biases of quantized layers, for a layer of one interval; it is divided by their number
      * @param others of the layers that stay fp32, divided likewise
      */
-    record Rates(double bounds, double interval, double others) {
-        static final Rates BOUNDS_ONLY = new Rates(4e-3, 0, 0);
-        static final Rates ALL = new Rates(4e-3, 5e-2, 6e-3);
+    record Rates(double weightBounds, double inputBounds, double interval, double others) {
+        static Rates of(Trained trained) {
+            return new Rates(
+                    trained.weightBounds ? 4e-3 : 0,
+                    trained.inputBounds ? 4e-3 : 0,
+                    trained.weights ? 5e-2 : 0,
+                    trained.weights ? 6e-3 : 0);
+        }
 
         /** Returns the largest step of each of a network's parameters, 0 for those that are not trained. */
         Map<Parameter, Double> steps(Module network, List<FakeQuantizedLayer> layers, int bits) {
@@ -59,13 +93,16 @@ public record Distill(long steps, Trained trained, double featureWeight, double 
             for (FakeQuantizedLayer layer : layers) {
                 double rate = interval / intervals(layer.weightBits());
                 layer.layerParameters().forEach(p -> steps.put(p, rate * rootMeanSquare(p.value())));
-                layer.bounds((lower, upper) -> {
-                    double step = bounds * meanDistance(lower.value(), upper.value());
-                    steps.put(lower, step);
-                    steps.put(upper, step);
-                });
+                layer.weightBounds((lower, upper) -> put(steps, weightBounds, lower, upper));
+                layer.inputBounds((lower, upper) -> put(steps, inputBounds, lower, upper));
             }
             return steps;
+        }
+
+        private static void put(Map<Parameter, Double> steps, double rate, Parameter lower, Parameter upper) {
+            double step = rate * meanDistance(lower.value(), upper.value());
+            steps.put(lower, step);
+            steps.put(upper, step);
         }
 
         private static double intervals(int bits) {
@@ -110,24 +147,28 @@ public record Distill(long steps, Trained trained, double featureWeight, double 
 
     /** Creates the pass that compares outputs only and keeps the average over about 50 steps. */
     public Distill(long steps, Trained trained) {
-        this(steps, trained, 0, 0.98);
+        this(steps, trained, FeatureLoss.RELATIVE, 0);
+    }
+
+    /** Creates the pass that compares blocks too and keeps the average over about 50 steps. */
+    public Distill(long steps, Trained trained, FeatureLoss featureLoss, double featureWeight) {
+        this(steps, trained, featureLoss, featureWeight, 0.98);
     }
 
     @Override
     public String id() {
-        return "distill("
-                + (trained == Trained.BOUNDS ? "bounds" : "bounds, weights")
-                + (featureWeight > 0 ? ", features " + featureWeight + ")" : ")");
+        String features = featureLoss == FeatureLoss.ENERGY ? ", energy " : ", features ";
+        return "distill(" + trained.id + (featureWeight > 0 ? features + featureWeight + ")" : ")");
     }
 
     @Override
     public Pass withSteps(long other) {
-        return new Distill(other, trained, featureWeight, averageDecay);
+        return new Distill(other, trained, featureLoss, featureWeight, averageDecay);
     }
 
     /** Returns the rates. */
     Rates rates() {
-        return trained == Trained.BOUNDS ? Rates.BOUNDS_ONLY : Rates.ALL;
+        return Rates.of(trained);
     }
 
     @Override

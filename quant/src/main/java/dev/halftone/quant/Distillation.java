@@ -96,10 +96,14 @@ final class Distillation implements AutoCloseable {
     private Value loss(Value output, Value target) {
         Value loss = output.l1Loss(target);
         for (int i = 0; i < studentBlocks.size(); i++) {
-            Tensor wanted = features.get(i);
-            float weight = (float) (settings.featureWeight() / meanMagnitude(wanted));
+            Value wanted = output.graph().constant(features.get(i));
             Value block = studentBlocks.get(i).output();
-            loss = loss.addScaled(weight, block.l1Loss(output.graph().constant(wanted)));
+            double weight = settings.featureWeight();
+            loss = switch (settings.featureLoss()) {
+                case RELATIVE ->
+                    loss.addScaled((float) (weight / meanMagnitude(features.get(i))), block.l1Loss(wanted));
+                case ENERGY -> loss.addScaled((float) weight, block.energyMapLoss(wanted));
+            };
         }
         return loss;
     }

@@ -135,9 +135,13 @@ public final class FakeQuantizedLayer extends Module {
         return weights.stream().mapToInt(w -> w.bits).max().orElse(8);
     }
 
-    /** Shows every pair of bounds that is trained. */
-    void bounds(BiConsumer<Parameter, Parameter> pair) {
+    /** Shows the bounds of every weight. */
+    void weightBounds(BiConsumer<Parameter, Parameter> pair) {
         weights.forEach(w -> pair.accept(w.lower, w.upper));
+    }
+
+    /** Shows the bounds of every input that has any. */
+    void inputBounds(BiConsumer<Parameter, Parameter> pair) {
         for (Input input : inputs) {
             if (input.bounds != null) {
                 pair.accept(input.bounds.lower, input.bounds.upper);

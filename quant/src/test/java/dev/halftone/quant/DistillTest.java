@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.halftone.nn.Conv2d;
 import dev.halftone.nn.Graph;
 import dev.halftone.nn.Value;
+import dev.halftone.quant.Distill.FeatureLoss;
 import dev.halftone.quant.Distill.Trained;
 import dev.halftone.quant.Quantization.Options;
 import dev.halftone.quant.Supervision.Checkpoint;
@@ -21,6 +22,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
@@ -28,6 +30,8 @@ import java.util.SplittableRandom;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 final class DistillTest {
     /** Counts steps, remembers validations, and stops a run like Ctrl-C would. */
@@ -152,7 +156,8 @@ final class DistillTest {
     @Test
     void goesOnExactlyWhereItWasStopped() throws Exception {
         Recipe recipe = recipe(
-                new Distill(12, Trained.BOUNDS, 0.5, 0.9), new Distill(20, Trained.BOUNDS_AND_WEIGHTS, 0.5, 0.9));
+                new Distill(12, Trained.BOUNDS, FeatureLoss.RELATIVE, 0.5, 0.9),
+                new Distill(20, Trained.BOUNDS_AND_WEIGHTS, FeatureLoss.ENERGY, 0.5, 0.9));
         Path file = folder.resolve("state");
         Quantization whole = quantization(network, supervision(null, new Listener(0)));
         recipe.apply(whole);
@@ -272,7 +277,8 @@ final class DistillTest {
             TinyNetwork low = TinyNetwork.random(1);
             Supervision supervision = new Supervision(TinyNetwork.random(1), List.of(), null, new Listener(0));
             Quantization run = quantization(low, supervision);
-            recipe(new Distill(80, Trained.BOUNDS, weight, 0.9)).apply(run);
+            recipe(new Distill(80, Trained.BOUNDS, FeatureLoss.RELATIVE, weight, 0.9))
+                    .apply(run);
             run.simulate();
             Graph graph = Graph.eager(compute);
             double error = 0;
@@ -338,8 +344,37 @@ final class DistillTest {
                 .isInstanceOf(IllegalStateException.class)
                 .hasMessageContaining("no fp32 network");
         assertThatThrownBy(() -> new Distill(0, Trained.BOUNDS)).hasMessageContaining("at least 1 step");
-        assertThatThrownBy(() -> new Distill(1, Trained.BOUNDS, -1, 0)).hasMessageContaining("-1.0");
+        assertThatThrownBy(() -> new Distill(1, Trained.BOUNDS, FeatureLoss.ENERGY, -1, 0))
+                .hasMessageContaining("-1.0");
         assertThat(recipe().trains()).isFalse();
         assertThat(Recipes.all().getFirst().trains()).isTrue();
+    }
+
+    /** What is not named is not changed, and what is named is. */
+    @ParameterizedTest
+    @EnumSource(Trained.class)
+    void trainsWhatItSays(Trained trained) {
+        Quantization run = quantization(network, TinyNetwork.teacher());
+        recipe().apply(run);
+        SiteState site = run.sites().getFirst();
+        UniformQuantizer weight = site.weights().getFirst().quantizer();
+        ActivationQuantizer input = site.inputs().getFirst().quantizer();
+        float[] values = site.weights().getFirst().values().toArray();
+        new Distill(8, trained, FeatureLoss.ENERGY, 5).apply(run);
+        assertThat(site.weights().getFirst().quantizer().equals(weight))
+                .isEqualTo(trained == Trained.INPUT_BOUNDS || trained == Trained.INPUT_BOUNDS_AND_WEIGHTS);
+        assertThat(site.inputs().getFirst().quantizer().equals(input)).isEqualTo(trained == Trained.WEIGHT_BOUNDS);
+        assertThat(Arrays.equals(site.weights().getFirst().values().toArray(), values))
+                .isEqualTo(trained != Trained.BOUNDS_AND_WEIGHTS && trained != Trained.INPUT_BOUNDS_AND_WEIGHTS);
+    }
+
+    @Test
+    void endsHaveMoreBits() {
+        Quantization run = new Quantization(compute, network, new Options(2, 3, Scope.ALL), TinyNetwork.images(7));
+        new AllocateEnds(8).apply(run);
+        recipe().apply(run);
+        assertThat(run.pack())
+                .extracting(r -> r.weightBits() + "" + r.activationBits())
+                .containsExactly("88", "23", "23", "23", "23", "23", "23", "88");
     }
 }

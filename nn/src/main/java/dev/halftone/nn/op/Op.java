@@ -18,6 +18,7 @@ public sealed interface Op
                 CharbonnierLossOp,
                 ConcatOp,
                 Conv2dOp,
+                EnergyMapLossOp,
                 FakeQuantizeOp,
                 FlipOp,
                 GeluOp,

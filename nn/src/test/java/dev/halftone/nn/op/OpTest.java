@@ -42,6 +42,7 @@ class OpTest {
                 Arguments.of(new L1LossOp(1), List.of(s(2, 3), s(3)), "[2, 3] and [3]"),
                 Arguments.of(new MseLossOp(1), List.of(s(2, 3), s(3)), "[2, 3] and [3]"),
                 Arguments.of(new CharbonnierLossOp(1, 1), List.of(s(2, 3), s(3)), "[2, 3] and [3]"),
+                Arguments.of(new EnergyMapLossOp(1), List.of(s(2, 3), s(2, 2)), "[2, 3] and [2, 2]"),
                 Arguments.of(new LayerNormOp(1), List.of(s(2, 3), s(2), s(2)), "weight [2]"),
                 Arguments.of(new LayerNormOp(1), List.of(s(2, 3), s(3), s(2)), "bias [2]"),
                 Arguments.of(new SoftmaxOp(2), List.of(s(2, 3)), "dimension 2 of [2, 3]"),
@@ -136,6 +137,7 @@ class OpTest {
         assertSameForEveryThreadCount(new L1LossOp(1), a, b);
         assertSameForEveryThreadCount(new MseLossOp(1), a, b);
         assertSameForEveryThreadCount(new CharbonnierLossOp(1, 1e-6), a, b);
+        assertSameForEveryThreadCount(new EnergyMapLossOp(0.5f), a, b);
         assertSameForEveryThreadCount(new AddOp(0.5f), a, row);
         assertSameForEveryThreadCount(new LinearOp(), a, matrix, row);
         assertSameForEveryThreadCount(new LayerNormOp(1e-5f), a, row, row);
@@ -174,5 +176,21 @@ class OpTest {
             t.array()[i] = (float) random.nextDouble(-1, 1);
         }
         return t;
+    }
+
+    /** The loss sees where energy is, not how much, and neither channels nor signs. */
+    @Test
+    void energyMapsHaveUnitLength() {
+        Tensor a = Tensor.of(new float[] {3, 0, 0, -2, 1, 1, 0, 0}, 1, 2, 2, 2);
+        Tensor same = Tensor.of(new float[] {0, -6, 4, 0, -2, 2, 0, 0}, 1, 2, 2, 2);
+        Tensor loss = Tensor.scalar(7);
+        new EnergyMapLossOp(1).forward(Compute.shared(), new Tensor[] {a, same}, loss);
+        assertThat(loss.item()).isBetween(0f, 1e-12f);
+        // Energies 9, 4, 2, 0 beside 0, 0, 0, 1: unit maps at a right angle.
+        Tensor other = Tensor.of(new float[] {0, 0, 0, 0, 0, 0, 5, 0}, 1, 2, 2, 2);
+        new EnergyMapLossOp(0.5f).forward(Compute.shared(), new Tensor[] {a, other}, loss);
+        assertThat(loss.item()).isEqualTo(1);
+        new EnergyMapLossOp(1).forward(Compute.shared(), new Tensor[] {Tensor.zeros(1, 2, 2, 2), other}, loss);
+        assertThat(loss.item()).isEqualTo(1);
     }
 }

@@ -199,6 +199,12 @@ public final class Histogram implements Distribution {
         return Math.scalb(1.0, exponent);
     }
 
+    /** Returns where a bin begins; it ends where the next one begins. */
+    public double start(int bin) {
+        requireValues(this);
+        return Math.scalb((double) (base + bin), exponent);
+    }
+
     /** Returns the number of values in a bin. */
     public long count(int bin) {
         return counts[bin];

@@ -23,6 +23,7 @@ final class CalibratorTest {
                 new Percentile(1),
                 new MeanSquaredError(90),
                 new KlDivergence(90),
+                new DensityClip(),
                 new Dobi(Dobi.Variant.PAPER),
                 new Dobi(Dobi.Variant.RELEASED),
                 new Dobi(Dobi.Variant.AUTO));
@@ -225,5 +226,29 @@ final class CalibratorTest {
         assertThat(Sweep.shrunk(-2, 4, 50)).containsExactly(-1, 2);
         assertThat(Sweep.shrunk(1, 3, 50)).containsExactly(1, 2);
         assertThat(Sweep.shrunk(-3, -1, 50)).containsExactly(-2, -1);
+    }
+
+    /** The bound on the sparse side moves until the share is gone, the one on the dense side stays. */
+    @Test
+    void densityClippingTakesFromTheSparseSide() {
+        SplittableRandom random = new SplittableRandom(SEED);
+        Tensor x = Tensor.zeros(200_000);
+        for (int i = 0; i < x.size(); i++) {
+            // Dense at the lower end, an exponential tail at the upper one.
+            x.array()[i] = (float) -Math.log(random.nextDouble(Double.MIN_NORMAL, 1));
+        }
+        Samples samples = Samples.of("exponential", x);
+        for (int bits = 2; bits <= 8; bits++) {
+            double share = DensityClip.clipped(bits);
+            UniformGrid grid = new DensityClip().calibrate(samples, bits, Tails.BOTH);
+            assertThat(grid.lower()).as("seed %d", SEED).isEqualTo(samples.min());
+            long above = 0;
+            for (float v : x.toArray()) {
+                above += v > grid.upper() ? 1 : 0;
+            }
+            assertThat(above / 200_000.0).isBetween(share / 2, share);
+        }
+        assertThat(DensityClip.clipped(8)).isCloseTo(1e-5, within(1e-12));
+        assertThat(DensityClip.clipped(4)).isEqualTo(DensityClip.clipped(2)).isCloseTo(5e-4, within(1e-12));
     }
 }
