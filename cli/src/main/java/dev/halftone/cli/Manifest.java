@@ -62,18 +62,28 @@ record Manifest(Map<String, String> settings, Map<String, Entry> entries) {
      * @throws InvalidFileException if it cannot be read or is none
      */
     static Manifest read(Path file) throws InvalidFileException {
-        String text;
         try {
             if (Files.size(file) > MAX_SIZE) {
                 throw new InvalidFileException(file, "is too large for a manifest");
             }
-            text = Files.readString(file);
-        } catch (CharacterCodingException e) {
-            throw new InvalidFileException(file, "is no manifest: it is not text in UTF-8", e);
+            return parse(file, Files.readAllBytes(file));
         } catch (InvalidFileException e) {
             throw e;
         } catch (IOException e) {
             throw new InvalidFileException(file, "cannot be read: " + InvalidFileException.reason(e), e);
+        }
+    }
+
+    /** Reads the content of a manifest. */
+    static Manifest parse(Path file, byte[] content) throws InvalidFileException {
+        String text;
+        try {
+            text = StandardCharsets.UTF_8
+                    .newDecoder()
+                    .decode(ByteBuffer.wrap(content))
+                    .toString();
+        } catch (CharacterCodingException e) {
+            throw new InvalidFileException(file, "is no manifest: it is not text in UTF-8", e);
         }
         // The last line counts only with its line break.
         List<String> lines =

@@ -69,7 +69,11 @@ public record EdsrConfig(int blocks, int features, int scale, float residualScal
                 throw new InvalidFileException(source, "states residual_scale '" + stated + "', which is not a number");
             }
         }
-        return new EdsrConfig(blocks, features, scale, residualScale);
+        try {
+            return new EdsrConfig(blocks, features, scale, residualScale);
+        } catch (IllegalArgumentException e) {
+            throw new InvalidFileException(source, "is no network that Halftone knows: " + e.getMessage(), e);
+        }
     }
 
     /**
@@ -100,6 +104,13 @@ public record EdsrConfig(int blocks, int features, int scale, float residualScal
                     source, "has no 4-dimensional " + name + ", so it is not an EDSR checkpoint");
         }
         return t.shape();
+    }
+
+    /** Returns the number of weights, biases left out. */
+    long weights() {
+        long body = 9L * features * features;
+        long ends = 2 * 27L * features;
+        return ends + (2L * blocks + 1) * body + body * (scale == 4 ? 8 : (long) scale * scale);
     }
 
     /** Returns the architecture as file metadata. */

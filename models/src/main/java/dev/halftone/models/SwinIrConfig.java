@@ -243,6 +243,17 @@ public record SwinIrConfig(
                 .toList();
     }
 
+    /** Returns the number of weights of the blocks and the layers around them, those of the head, which are few, left out. */
+    long weights() {
+        long table = (2L * window - 1) * (2L * window - 1);
+        long square = (long) features * features;
+        long weights = 0;
+        for (int i = 0; i < depths.size(); i++) {
+            weights += depths.get(i) * (4 * square + 2L * features * hidden + table * heads.get(i)) + square;
+        }
+        return weights;
+    }
+
     /** Returns the architecture as file metadata. */
     public Map<String, String> metadata() {
         Map<String, String> m = new LinkedHashMap<>();

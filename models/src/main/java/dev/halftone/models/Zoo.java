@@ -133,12 +133,16 @@ public final class Zoo {
         }
         Map<String, StoredTensor> tensors = file.stateDict().tensors();
         if (EdsrConfig.recognises(tensors)) {
-            Edsr network = new Edsr(EdsrConfig.infer(tensors, file.metadata(), file.path()));
+            EdsrConfig config = EdsrConfig.infer(tensors, file.metadata(), file.path());
+            requireHeld(config.weights(), file);
+            Edsr network = new Edsr(config);
             StateDict.load(network, tensors, file.path());
             return network;
         }
         if (SwinIrConfig.recognises(tensors)) {
-            SwinIr network = new SwinIr(SwinIrConfig.infer(tensors, file.metadata(), file.path()));
+            SwinIrConfig config = SwinIrConfig.infer(tensors, file.metadata(), file.path());
+            requireHeld(config.weights(), file);
+            SwinIr network = new SwinIr(config);
             StateDict.load(network, SwinIr.withoutConstants(tensors, network.config(), file.path()), file.path());
             return network;
         }
@@ -148,8 +152,24 @@ public final class Zoo {
 
     /** Returns the network that a file's metadata describe, without weights. */
     private static SuperResolutionNetwork described(WeightFile file) throws InvalidFileException {
-        return SwinIrConfig.ARCHITECTURE.equals(file.metadata().get("architecture"))
-                ? new SwinIr(SwinIrConfig.parse(file.metadata(), file.path()))
-                : new Edsr(EdsrConfig.parse(file.metadata(), file.path()));
+        if (SwinIrConfig.ARCHITECTURE.equals(file.metadata().get("architecture"))) {
+            SwinIrConfig config = SwinIrConfig.parse(file.metadata(), file.path());
+            requireHeld(config.weights(), file);
+            return new SwinIr(config);
+        }
+        EdsrConfig config = EdsrConfig.parse(file.metadata(), file.path());
+        requireHeld(config.weights(), file);
+        return new Edsr(config);
+    }
+
+    /** Refuses a description of more weights than a file can hold, eight in a byte, before any memory is taken for them. */
+    private static void requireHeld(long weights, WeightFile file) throws InvalidFileException {
+        long bytes = file.tensors().values().stream()
+                .mapToLong(t -> t.data().byteSize())
+                .sum();
+        if (weights / Byte.SIZE > bytes) {
+            throw new InvalidFileException(
+                    file.path(), "describes a network of " + weights + " weights and has only " + bytes + " bytes");
+        }
     }
 }

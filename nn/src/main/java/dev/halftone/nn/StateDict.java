@@ -11,25 +11,32 @@ import java.util.List;
 import java.util.Map;
 import java.util.SortedSet;
 import java.util.TreeSet;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 
 /**
  * The border between a module's parameters and a PyTorch-style state dict. This is the one place where weights change layout
  * (OIHW to HWIO, [out, in] to [in, out]).
  */
 public final class StateDict {
+    /** Names that need no quotes in a message. */
+    private static final Pattern PLAIN_NAME = Pattern.compile("[\\w.-]{1,100}");
+
+    private static final int LISTED = 20;
+
     private StateDict() {}
 
     /**
      * Copies a state dict into a module. Loading is strict and all or nothing.
      *
      * @param source named in the error
-     * @throws InvalidFileException if keys are missing, unexpected or have another shape; the message lists all of them, sorted
+     * @throws InvalidFileException if keys are missing, unexpected or have another shape; the message lists them, sorted
      */
     public static void load(Module module, Map<String, StoredTensor> tensors, Path source) throws InvalidFileException {
         Map<String, Parameter> parameters = module.parameters();
         SortedSet<String> problems = problems(parameters, tensors);
         if (!problems.isEmpty()) {
-            throw new InvalidFileException(source, "does not fit the network: " + String.join(", ", problems));
+            throw new InvalidFileException(source, "does not fit the network: " + listed(problems));
         }
         parameters.forEach((name, parameter) -> {
             StoredTensor stored = tensors.get(name);
@@ -53,7 +60,8 @@ public final class StateDict {
         });
         for (String name : tensors.keySet()) {
             if (!parameters.containsKey(name)) {
-                problems.add(name + " is unexpected");
+                problems.add((PLAIN_NAME.matcher(name).matches() ? name : InvalidFileException.quote(name))
+                        + " is unexpected");
             }
         }
         return problems;
@@ -68,6 +76,12 @@ public final class StateDict {
                 parameter.value().copyFrom(same.value());
             }
         });
+    }
+
+    /** Returns problems in one phrase, the first of very many. */
+    public static String listed(SortedSet<String> problems) {
+        String first = problems.stream().limit(LISTED).collect(Collectors.joining(", "));
+        return problems.size() > LISTED ? first + " and " + (problems.size() - LISTED) + " more" : first;
     }
 
     /** Returns the state dict of a module, fp32, in the order of definition. */

@@ -27,7 +27,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
+import java.util.SortedSet;
 import java.util.TreeSet;
 import org.jspecify.annotations.Nullable;
 
@@ -111,7 +111,7 @@ public final class QuantizedModelFile {
      * is strict and all or nothing.
      *
      * @throws InvalidFileException if the file is of another version or architecture, or anything is missing, unexpected or wrong;
-     *     the message lists all of it, sorted
+     *     the message lists it, sorted
      */
     public static void load(WeightFile file, Module network) throws InvalidFileException {
         String version = file.metadata().get(FORMAT_KEY);
@@ -131,10 +131,10 @@ public final class QuantizedModelFile {
                 }
             }
         }
-        Set<String> problems = reader.problems();
+        SortedSet<String> problems = reader.problems();
         problems.addAll(StateDict.problems(unpacked, reader.rest));
         if (!problems.isEmpty()) {
-            throw new InvalidFileException(file.path(), "does not fit the network: " + String.join(", ", problems));
+            throw new InvalidFileException(file.path(), "does not fit the network: " + StateDict.listed(problems));
         }
         layers.forEach(Child::replace);
         StateDict.load(network, reader.rest, file.path());
@@ -161,10 +161,11 @@ public final class QuantizedModelFile {
                 if (parts.length == 3 && parts[1].matches("[0-8]") && parts[2].matches("[1-8]")) {
                     Bits bits = new Bits(Integer.parseInt(parts[1]), Integer.parseInt(parts[2]));
                     if (listed.put(parts[0], bits) != null) {
-                        problems.add(LAYERS_KEY + " has two entries for " + parts[0]);
+                        problems.add(LAYERS_KEY + " has two entries for " + InvalidFileException.quote(parts[0]));
                     }
                 } else {
-                    problems.add("the entry '" + entry + "' of " + LAYERS_KEY + " names no layer of this network");
+                    problems.add("the entry " + InvalidFileException.quote(entry) + " of " + LAYERS_KEY
+                            + " names no layer of this network");
                 }
             }
         }
@@ -293,9 +294,10 @@ public final class QuantizedModelFile {
         }
 
         /** Returns what was wrong, after all sites were asked for. */
-        Set<String> problems() {
-            listed.forEach((name, bits) -> problems.add("the entry '" + name + ":" + bits.weight() + ":"
-                    + bits.activation() + "' of " + LAYERS_KEY + " names no layer of this network"));
+        SortedSet<String> problems() {
+            listed.forEach((name, bits) -> problems.add(
+                    "the entry " + InvalidFileException.quote(name + ":" + bits.weight() + ":" + bits.activation())
+                            + " of " + LAYERS_KEY + " names no layer of this network"));
             return problems;
         }
     }

@@ -169,14 +169,14 @@ final class QuantizedModelFileTest {
     })
     void layersThatTheNetworkDoesNotHaveAreNamed(String entry) throws IOException {
         rewrite((metadata, tensors) -> metadata.merge("quantized_layers", entry, (list, e) -> list + "," + e));
-        assertThat(refusal()).contains("the entry '" + entry + "' of quantized_layers names no layer");
+        assertThat(refusal()).contains("the entry \"" + entry + "\" of quantized_layers names no layer");
     }
 
     @Test
     void aLayerListedTwiceIsRefused() throws IOException {
         rewrite((metadata, tensors) ->
                 metadata.merge("quantized_layers", "body.0.body.0:2:2", (list, e) -> list + "," + e));
-        assertThat(refusal()).contains("quantized_layers has two entries for body.0.body.0");
+        assertThat(refusal()).contains("quantized_layers has two entries for \"body.0.body.0\"");
     }
 
     @Test

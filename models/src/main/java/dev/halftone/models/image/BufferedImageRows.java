@@ -60,7 +60,7 @@ final class BufferedImageRows implements ImageRows {
         int type = raster.getTransferType();
         return (space == ColorSpace.TYPE_RGB || space == ColorSpace.TYPE_GRAY)
                 && (type == DataBuffer.TYPE_BYTE || type == DataBuffer.TYPE_USHORT || type == DataBuffer.TYPE_INT)
-                && Arrays.stream(model.getComponentSize()).allMatch(bits -> bits <= Short.SIZE);
+                && Arrays.stream(model.getComponentSize()).allMatch(bits -> bits > 0 && bits <= Short.SIZE);
     }
 
     private static boolean isGrey(IndexColorModel palette) {

@@ -83,8 +83,8 @@ public final class ImageFiles {
         return open(new BufferedInputStream(in, BUFFER), name, Long.MAX_VALUE, null, Long.MAX_VALUE);
     }
 
-    private static ImageRows open(
-            InputStream in, Path name, long size, @Nullable Orientation orientation, long mostPixels)
+    /** Opens an image of a stream of so many bytes. */
+    static ImageRows open(InputStream in, Path name, long size, @Nullable Orientation orientation, long mostPixels)
             throws InvalidFileException {
         ImageFormat format = null;
         try {

@@ -4,7 +4,9 @@ package dev.halftone.models.image;
 import java.awt.image.BufferedImage;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
+import java.io.InputStream;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Iterator;
 import java.util.List;
 import javax.imageio.IIOException;
@@ -42,6 +44,7 @@ final class JdkDecoder {
                         segments.orientation());
             }
             case TIFF -> {
+                TiffDirectory.requirePlausible(file);
                 if (TiffDirectory.photometric(file) == CMYK) {
                     throw new IIOException("its colours are CMYK, for printing; convert it to RGB first");
                 }
@@ -62,7 +65,8 @@ final class JdkDecoder {
 
     private static BufferedImage decode(byte[] file, ImageFormat format, long mostPixels) throws IOException {
         ImageReader reader = reader(format);
-        try (ImageInputStream in = new MemoryCacheImageInputStream(new ByteArrayInputStream(file))) {
+        InputStream bytes = format == ImageFormat.WEBP ? new PaddedBytes(file) : new ByteArrayInputStream(file);
+        try (ImageInputStream in = new MemoryCacheImageInputStream(bytes)) {
             List<String> damage = new ArrayList<>();
             reader.addIIOReadWarningListener((_, warning) -> {
                 if (isDamage(warning)) {
@@ -88,6 +92,39 @@ final class JdkDecoder {
             return image;
         } finally {
             reader.dispose();
+        }
+    }
+
+    /**
+     * A file with a few zeros behind it. The decoder of WebP takes a file that is cut off for one of zeros without end, at the cost of an
+     * exception for every bit: it gets the zeros that it may look ahead to, and then an exception that it does not expect.
+     */
+    private static final class PaddedBytes extends InputStream {
+        private static final int AHEAD = 64;
+
+        private final byte[] file;
+        private int at;
+
+        PaddedBytes(byte[] file) {
+            this.file = Arrays.copyOf(file, file.length + AHEAD);
+        }
+
+        @Override
+        public int read() throws IOException {
+            byte[] one = new byte[1];
+            read(one, 0, 1);
+            return one[0] & 0xFF;
+        }
+
+        @Override
+        public int read(byte[] to, int from, int length) throws IOException {
+            if (at == file.length) {
+                throw new IIOException("it ends too early");
+            }
+            int count = Math.min(length, file.length - at);
+            System.arraycopy(file, at, to, from, count);
+            at += count;
+            return count;
         }
     }
 

@@ -3,6 +3,7 @@ package dev.halftone.models.image;
 
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import javax.imageio.IIOException;
 
 /**
  * The first directory of a TIFF file, and of Exif data, which are one: tags with their values. Whatever is damaged has no tags: a
@@ -12,7 +13,29 @@ final class TiffDirectory {
     private static final int ORIENTATION = 274;
     private static final int PHOTOMETRIC = 262;
     private static final int SHORT = 3;
+    private static final int LONG = 4;
     private static final int ENTRY = 12;
+
+    private static final int WIDTH = 256;
+    private static final int HEIGHT = 257;
+    private static final int BITS_PER_SAMPLE = 258;
+    private static final int SAMPLES_PER_PIXEL = 277;
+    private static final int STRIP_BYTES = 279;
+    private static final int TILE_WIDTH = 322;
+    private static final int TILE_HEIGHT = 323;
+    private static final int TILE_BYTES = 325;
+    private static final int JPEG_BYTES = 514;
+
+    /** Bytes of a value of each type, from 0 on; the types between 1 and 13 are all that there are. */
+    private static final int[] TYPE_SIZES = {0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4};
+
+    /** No picture that is read has more. */
+    private static final int MOST_BITS = 64;
+
+    private static final int MOST_SAMPLES = 64;
+
+    /** Pixels of a tile of an image that is smaller than its tiles. */
+    private static final long TILE_PIXELS = 1 << 20;
 
     private final ByteBuffer data;
 
@@ -33,24 +56,89 @@ final class TiffDirectory {
         return new TiffDirectory(tiff).number(PHOTOMETRIC);
     }
 
+    /**
+     * Checks the numbers of a TIFF file that the JDK's decoder takes memory for before it has looked for what they count.
+     *
+     * @throws IIOException if there cannot be as much as one of them says
+     */
+    static void requirePlausible(byte[] tiff) throws IIOException {
+        new TiffDirectory(tiff).requirePlausible();
+    }
+
+    private void requirePlausible() throws IIOException {
+        int size = data.capacity();
+        long width = 0;
+        long height = 0;
+        long tileWidth = 0;
+        long tileHeight = 0;
+        for (int i = 0; i < entries(); i++) {
+            int at = entry(i);
+            int tag = data.getShort(at) & 0xFFFF;
+            int type = data.getShort(at + 2) & 0xFFFF;
+            long count = data.getInt(at + 4) & 0xFFFFFFFFL;
+            if (type < TYPE_SIZES.length && count * TYPE_SIZES[type] > size) {
+                throw new IIOException("its tag " + tag + " has " + count + " values, more than the file holds");
+            }
+            if (type != SHORT && type != LONG) {
+                continue;
+            }
+            long largest = largest(at, type, (int) count);
+            switch (tag) {
+                case WIDTH -> width = largest;
+                case HEIGHT -> height = largest;
+                case TILE_WIDTH -> tileWidth = largest;
+                case TILE_HEIGHT -> tileHeight = largest;
+                case STRIP_BYTES, TILE_BYTES, JPEG_BYTES -> requireAtMost(size, tag, largest);
+                case BITS_PER_SAMPLE -> requireAtMost(MOST_BITS, tag, largest);
+                case SAMPLES_PER_PIXEL -> requireAtMost(MOST_SAMPLES, tag, largest);
+                default -> {}
+            }
+        }
+        if ((double) tileWidth * tileHeight > Math.max(TILE_PIXELS, 4.0 * width * height)) {
+            throw new IIOException("its tiles of " + tileWidth + "x" + tileHeight + " pixels are larger than it");
+        }
+    }
+
+    private static void requireAtMost(long most, int tag, long value) throws IIOException {
+        if (value > most) {
+            throw new IIOException("its tag " + tag + " is " + value + ", which cannot be");
+        }
+    }
+
+    /** Returns the largest value of a tag, which lie in the entry or where it points; 0 if they are nowhere. */
+    private long largest(int entry, int type, int count) {
+        int bytes = TYPE_SIZES[type];
+        long at = (long) count * bytes <= Integer.BYTES ? entry + 8 : data.getInt(entry + 8) & 0xFFFFFFFFL;
+        long largest = 0;
+        for (int i = 0; i < count && at + bytes <= data.capacity(); i++, at += bytes) {
+            largest = Math.max(
+                    largest, type == SHORT ? data.getShort((int) at) & 0xFFFF : data.getInt((int) at) & 0xFFFFFFFFL);
+        }
+        return largest;
+    }
+
     /** Returns the 16-bit number of a tag, -1 without it. */
     private int number(int tag) {
-        int size = data.capacity();
-        long directory = size < 8 ? size : data.getInt(4) & 0xFFFFFFFFL;
-        if (directory + 2 > size) {
-            return -1;
-        }
-        int count = data.getShort((int) directory) & 0xFFFF;
-        for (int i = 0; i < count; i++) {
-            long entry = directory + 2 + (long) i * ENTRY;
-            if (entry + ENTRY > size) {
-                return -1;
-            }
-            int at = (int) entry;
+        for (int i = 0; i < entries(); i++) {
+            int at = entry(i);
             if ((data.getShort(at) & 0xFFFF) == tag && data.getShort(at + 2) == SHORT && data.getInt(at + 4) == 1) {
                 return data.getShort(at + 8) & 0xFFFF;
             }
         }
         return -1;
+    }
+
+    /** Returns the number of entries that are there. */
+    private int entries() {
+        int size = data.capacity();
+        long directory = size < 8 ? size : data.getInt(4) & 0xFFFFFFFFL;
+        if (directory + 2 > size) {
+            return 0;
+        }
+        return (int) Math.min(data.getShort((int) directory) & 0xFFFF, (size - directory - 2) / ENTRY);
+    }
+
+    private int entry(int i) {
+        return data.getInt(4) + 2 + i * ENTRY;
     }
 }

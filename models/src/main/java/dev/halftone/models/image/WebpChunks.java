@@ -5,10 +5,12 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
+import javax.imageio.IIOException;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What stands beside the pixels of a WebP file. Damage is left to the decoder to find.
+ * What stands beside the pixels of a WebP file. Damage is left to the decoder to find, but for one kind that it does not see: a picture
+ * of another size than the canvas, whose missing pixels would be decoded from nothing.
  *
  * @param orientation how the pixels are to be turned
  * @param iccProfile the profile, or null
@@ -21,7 +23,23 @@ record WebpChunks(Orientation orientation, byte @Nullable [] iccProfile, byte[] 
 
     private static final String EXIF = "Exif\0\0";
 
-    static WebpChunks read(byte[] file) {
+    private static final int SIZE_OF_VP8X = 10;
+    private static final int SIZE_OF_FRAME = 10;
+    private static final int MASK_14 = 0x3FFF;
+    private static final int MASK_24 = 0xFFFFFF;
+
+    /** The size of a canvas or picture, 0 where it is not stated. */
+    private record Size(int width, int height) {
+        static final Size NONE = new Size(0, 0);
+
+        boolean differs(Size other) {
+            return !equals(NONE) && !other.equals(NONE) && !equals(other);
+        }
+    }
+
+    static WebpChunks read(byte[] file) throws IIOException {
+        Size canvas = Size.NONE;
+        Size picture = Size.NONE;
         Orientation orientation = Orientation.TOP_LEFT;
         byte[] profile = null;
         byte[] plain = file.clone();
@@ -36,6 +54,10 @@ record WebpChunks(Orientation orientation, byte @Nullable [] iccProfile, byte[] 
             byte[] content = Arrays.copyOfRange(file, start + 8, start + 8 + (int) length);
             switch (new String(file, start, 4, StandardCharsets.ISO_8859_1)) {
                 case "VP8X" -> {
+                    if (length >= SIZE_OF_VP8X) {
+                        canvas = new Size(
+                                1 + (data.getInt(start + 12) & MASK_24), 1 + (data.getInt(start + 14) >>> Byte.SIZE));
+                    }
                     if (length > 0) {
                         plain[start + 8] &= (byte) ~HAS_PROFILE;
                     }
@@ -50,7 +72,22 @@ record WebpChunks(Orientation orientation, byte @Nullable [] iccProfile, byte[] 
                             new String(content, StandardCharsets.ISO_8859_1).startsWith(EXIF)
                                     ? Arrays.copyOfRange(content, EXIF.length(), content.length)
                                     : content);
+                case "VP8 " -> {
+                    if (length >= SIZE_OF_FRAME) {
+                        picture = new Size(data.getShort(start + 14) & MASK_14, data.getShort(start + 16) & MASK_14);
+                    }
+                }
+                case "VP8L" -> {
+                    if (length >= 1 + Integer.BYTES) {
+                        int bits = data.getInt(start + 9);
+                        picture = new Size(1 + (bits & MASK_14), 1 + (bits >>> 14 & MASK_14));
+                    }
+                }
                 default -> {}
+            }
+            if (canvas.differs(picture)) {
+                throw new IIOException("its canvas of " + canvas.width + "x" + canvas.height
+                        + " pixels has a picture of " + picture.width + "x" + picture.height);
             }
             at += 8 + length + (length & 1);
         }

@@ -12,14 +12,17 @@ public final class InvalidFileException extends IOException {
     @Serial
     private static final long serialVersionUID = 1L;
 
+    private static final int QUOTED = 100;
+    private static final int LONGEST = 1500;
+
     /** Creates the exception; {@code reason} reads on after the file's name, for example "is not a safetensors file: ...". */
     public InvalidFileException(Path file, String reason) {
-        super(file + " " + reason);
+        super(file + " " + sentence(reason));
     }
 
     /** Creates the exception with what went wrong underneath. */
     public InvalidFileException(Path file, String reason, Throwable cause) {
-        super(file + " " + reason, cause);
+        super(file + " " + sentence(reason), cause);
     }
 
     /** Returns what an input or output error says went wrong, without the file's name: for example "No space left on device". */
@@ -38,18 +41,27 @@ public final class InvalidFileException extends IOException {
      * characters of it.
      */
     public static String quote(String name) {
-        StringBuilder quoted = new StringBuilder("\"");
-        for (int i = 0; i < name.length(); i++) {
-            if (i == 100) {
-                return quoted.append("...\"").toString();
+        return "\"" + printable(name, QUOTED) + "\"";
+    }
+
+    /** Returns a reason in one line that ends, whatever from the file may have got into it. */
+    private static String sentence(String reason) {
+        return printable(reason, LONGEST);
+    }
+
+    private static String printable(String text, int most) {
+        StringBuilder printable = new StringBuilder();
+        for (int i = 0; i < text.length(); i++) {
+            if (i == most) {
+                return printable.append("...").toString();
             }
-            char c = name.charAt(i);
+            char c = text.charAt(i);
             if (Character.isISOControl(c) || Character.isSurrogate(c) || Character.getType(c) == Character.FORMAT) {
-                quoted.append(String.format("\\u%04x", (int) c));
+                printable.append(String.format("\\u%04x", (int) c));
             } else {
-                quoted.append(c);
+                printable.append(c);
             }
         }
-        return quoted.append('"').toString();
+        return printable.toString();
     }
 }

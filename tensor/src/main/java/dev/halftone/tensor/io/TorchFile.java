@@ -15,6 +15,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Collectors;
 import java.util.zip.CRC32;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipFile;
@@ -31,18 +32,22 @@ public final class TorchFile {
     /** Views of one storage may overlap; all tensors together may take this many times the file, and a little more. */
     private static final int MAX_EXPANSION = 4;
 
+    /** Characters of a name; with names of any length, many tensors in one dictionary of a long name take the square of the file. */
+    private static final int MAX_NAME = 1000;
+
     private final Path path;
-    private final long fileSize;
     private final Map<String, StoredTensor> tensors = new LinkedHashMap<>();
     private final Map<String, MemorySegment> storages = new LinkedHashMap<>();
+    private final List<String> sections = new ArrayList<>();
     private long budget;
+    private long unread;
     private long visits;
 
     private TorchFile(Path path, long fileSize) {
         this.path = path;
-        this.fileSize = fileSize;
         this.budget = MAX_EXPANSION * fileSize + (1 << 16);
         this.visits = fileSize + 1000;
+        this.unread = fileSize;
     }
 
     /** Returns whether the content starts like either form. */
@@ -81,21 +86,12 @@ public final class TorchFile {
         if (file.tensors.isEmpty()) {
             throw file.invalid("holds no tensors");
         }
-        List<String> sections = new ArrayList<>();
-        if (root instanceof Map<?, ?> map) {
-            map.forEach((key, value) -> {
-                if (value instanceof Map
-                        && file.tensors.keySet().stream().anyMatch(name -> name.startsWith(key + "."))) {
-                    sections.add(String.valueOf(key));
-                }
-            });
-        }
         return new WeightFile(
                 path,
                 isZip(content) ? "pytorch-zip" : "pytorch-legacy",
                 WeightFile.sha256(content),
                 Map.of(),
-                sections,
+                file.sections,
                 file.tensors);
     }
 
@@ -133,11 +129,12 @@ public final class TorchFile {
     }
 
     private byte[] entry(ZipFile zip, ZipEntry entry) throws IOException {
-        // PyTorch stores without compression, so that an entry cannot claim more than the file holds.
-        if (entry.getMethod() != ZipEntry.STORED || entry.getSize() < 0 || entry.getSize() > fileSize) {
+        // PyTorch stores without compression, so that entries cannot claim more than the file holds, also together.
+        if (entry.getMethod() != ZipEntry.STORED || entry.getSize() < 0 || entry.getSize() > unread) {
             throw invalid("has an entry " + InvalidFileException.quote(entry.getName())
                     + " that is compressed or larger than the file");
         }
+        unread -= entry.getSize();
         byte[] bytes;
         try (InputStream in = zip.getInputStream(entry)) {
             bytes = in.readNBytes((int) entry.getSize());
@@ -172,10 +169,9 @@ public final class TorchFile {
         findStorages(root, wanted, 0);
         in.order(ByteOrder.LITTLE_ENDIAN);
         for (Object key : keys) {
-            Unpickler.Storage storage = wanted.get(String.valueOf(key));
+            Unpickler.Storage storage = key instanceof String text ? wanted.get(text) : null;
             if (storage == null) {
-                throw invalid(
-                        "lists a storage " + InvalidFileException.quote(String.valueOf(key)) + " that no tensor uses");
+                throw invalid("lists a storage that no tensor uses");
             }
             long elements = in.remaining() < 8 ? -1 : in.getLong();
             if (elements < 0 || elements > in.remaining() / storage.dtype().bytes()) {
@@ -225,7 +221,12 @@ public final class TorchFile {
             }
             case Map<?, ?> map -> {
                 for (Map.Entry<?, ?> e : map.entrySet()) {
-                    collect(join(name, String.valueOf(e.getKey())), e.getValue(), depth + 1);
+                    String key = String.valueOf(e.getKey());
+                    int before = tensors.size();
+                    collect(join(name, key), e.getValue(), depth + 1);
+                    if (depth == 0 && e.getValue() instanceof Map && tensors.size() > before) {
+                        sections.add(key);
+                    }
                 }
             }
             case List<?> list -> {
@@ -237,8 +238,18 @@ public final class TorchFile {
         }
     }
 
-    private static String join(String prefix, String name) {
+    private String join(String prefix, String name) throws InvalidFileException {
+        if (prefix.length() + name.length() > MAX_NAME) {
+            throw invalid("has a name of more than " + MAX_NAME + " characters");
+        }
         return prefix.isEmpty() ? name : prefix + "." + name;
+    }
+
+    /** Returns a size or stride for a message: whatever else may be in it is not spelled out. */
+    private static String numbers(List<Object> values) {
+        return values.stream()
+                .map(v -> v instanceof Long ? v.toString() : v.getClass().getSimpleName())
+                .collect(Collectors.joining(", ", "[", "]"));
     }
 
     private StoredTensor materialise(String name, Unpickler.TensorView view) throws InvalidFileException {
@@ -269,15 +280,16 @@ public final class TorchFile {
                     || size > Integer.MAX_VALUE
                     || stride < 0
                     || stride > Integer.MAX_VALUE) {
-                throw invalid("gives " + quoted + " the size " + view.size() + " and the stride " + view.stride());
+                throw invalid("gives " + quoted + " the size " + numbers(view.size()) + " and the stride "
+                        + numbers(view.stride()));
             }
             dims[i] = size.intValue();
             strides[i] = stride;
             count *= size;
             last += (size - 1) * stride;
             if (count > Integer.MAX_VALUE || last > Integer.MAX_VALUE) {
-                throw invalid("gives " + quoted + " the size " + view.size() + ", beyond its storage of " + elements
-                        + " elements");
+                throw invalid("gives " + quoted + " the size " + numbers(view.size()) + ", beyond its storage of "
+                        + elements + " elements");
             }
         }
         if (view.offset() < 0 || (count > 0 && last >= elements)) {

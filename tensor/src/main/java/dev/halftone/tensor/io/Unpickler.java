@@ -69,12 +69,20 @@ final class Unpickler {
             "__builtin__.bytes",
             "builtins.bytes");
 
+    /** PyTorch writes one number in digits beyond 64 bits, its magic number; reading them takes time that grows with their square. */
+    private static final int MAX_DIGITS = 100;
+
     private final ByteBuffer in;
+
+    /** What may still be copied: a few bytes can copy the same value again and again, which no weights do. */
+    private long copies;
+
     private final List<Object> stack = new ArrayList<>();
     private final Map<Long, Object> memo = new HashMap<>();
 
     private Unpickler(ByteBuffer in) {
         this.in = in.order(ByteOrder.LITTLE_ENDIAN);
+        this.copies = in.remaining();
     }
 
     /** Reads one pickle from the buffer's position on and leaves the position behind it. */
@@ -105,7 +113,7 @@ final class Unpickler {
                 case 0x88 -> stack.add(true);
                 case 0x89 -> stack.add(false);
                 case 'I' -> integerLine(line());
-                case 'L' -> stack.add(new BigInteger(line().replace("L", "")));
+                case 'L' -> stack.add(longLine(line()));
                 case 'J' -> stack.add((long) in.getInt());
                 case 'K' -> stack.add((long) (in.get() & 0xFF));
                 case 'M' -> stack.add((long) (in.getShort() & 0xFFFF));
@@ -155,8 +163,8 @@ final class Unpickler {
                     stack.add(name(module, line()));
                 }
                 case 0x93 -> {
-                    Object name = pop();
-                    stack.add(name(String.valueOf(pop()), String.valueOf(name)));
+                    String name = string(pop());
+                    stack.add(name(string(pop()), name));
                 }
                 case 'R', 0x81 -> {
                     Object arguments = pop();
@@ -252,11 +260,12 @@ final class Unpickler {
             throw new PickleException("has a dictionary key without a value");
         }
         for (int i = 0; i < items.size(); i += 2) {
+            // Only strings: their hash cannot recurse into a structure that contains itself, and a map of many
+            // keys of one hash stays fast as long as all are of one type.
             Object key = items.get(i);
-            // Only keys whose hash cannot recurse into a structure that contains itself.
-            boolean plain =
-                    key instanceof String || key instanceof Long || key instanceof Boolean || key instanceof Double;
-            map.put(plain ? key : kind(key) + " " + i, items.get(i + 1));
+            map.put(
+                    key instanceof String || key instanceof Long ? key.toString() : kind(key) + " " + i,
+                    items.get(i + 1));
         }
     }
 
@@ -284,6 +293,20 @@ final class Unpickler {
         } catch (CharacterCodingException e) {
             throw new PickleException("has text that is not UTF-8");
         }
+    }
+
+    private static String string(Object value) throws PickleException {
+        if (value instanceof String text) {
+            return text;
+        }
+        throw new PickleException("has " + kind(value) + " where it needs a text");
+    }
+
+    private static Object longLine(String line) throws PickleException {
+        if (line.length() > MAX_DIGITS) {
+            throw new PickleException("has a number of " + line.length() + " digits");
+        }
+        return new BigInteger(line.replace("L", ""));
     }
 
     private static String latin(byte[] bytes) {
@@ -328,7 +351,7 @@ final class Unpickler {
         return new Name(full);
     }
 
-    private static Object call(Object callee, List<Object> arguments) throws PickleException {
+    private Object call(Object callee, List<Object> arguments) throws PickleException {
         if (!(callee instanceof Name(String name)) || !FUNCTIONS.contains(name)) {
             throw new PickleException("calls " + kind(callee));
         }
@@ -349,10 +372,12 @@ final class Unpickler {
         return arguments.get(i);
     }
 
-    private static Map<Object, Object> ordered(List<Object> arguments) throws PickleException {
+    private Map<Object, Object> ordered(List<Object> arguments) throws PickleException {
         Map<Object, Object> map = new LinkedHashMap<>();
         if (!arguments.isEmpty()) {
-            for (Object pair : list(arguments.getFirst())) {
+            List<Object> pairs = list(arguments.getFirst());
+            copy(pairs.size());
+            for (Object pair : pairs) {
                 putAll(map, list(pair));
             }
         }
@@ -373,8 +398,16 @@ final class Unpickler {
         throw new PickleException("has a parameter without a tensor");
     }
 
-    private static byte[] encoded(Object text) throws PickleException {
+    private void copy(int size) throws PickleException {
+        copies -= size;
+        if (copies < 0) {
+            throw new PickleException("makes more of its values than it has bytes");
+        }
+    }
+
+    private byte[] encoded(Object text) throws PickleException {
         if (text instanceof String s) {
+            copy(s.length());
             return s.getBytes(StandardCharsets.ISO_8859_1);
         }
         throw new PickleException("encodes " + kind(text));
