@@ -128,7 +128,9 @@ final class TrainCommand implements Callable<Integer> {
                     "The best weights (default: MODEL-xS.safetensors here); beside it NAME.training.csv and .svg, and meanwhile FILE.checkpoint.")
     private @Nullable Path output;
 
-    @Option(names = "--resume", description = "Go on from the checkpoint of an interrupted run with the same options.")
+    @Option(
+            names = "--resume",
+            description = "Go on from the checkpoint of an interrupted run with the same options, if there is one.")
     private boolean resume;
 
     TrainCommand(Console console) {
@@ -142,11 +144,11 @@ final class TrainCommand implements Callable<Integer> {
         Path target = output == null ? Path.of(model + "-x" + network.scale() + ".safetensors") : output;
         OutputFile.checkedWeights(target);
         Path checkpoint = Training.checkpoint(target);
-        if (resume && !Files.exists(checkpoint)) {
-            throw new UsageException("there is no " + checkpoint + " to go on from"
-                    + (Files.exists(target) ? "; " + target + " is finished" : ""));
+        boolean begun = Files.exists(checkpoint);
+        if (resume && !begun && Files.exists(target)) {
+            throw new UsageException("there is no " + checkpoint + " to go on from; " + target + " is finished");
         }
-        if (Files.exists(checkpoint) && !resume) {
+        if (begun && !resume) {
             throw new UsageException(
                     checkpoint + " is there from an earlier run: continue it with --resume, or delete it");
         }
@@ -165,7 +167,7 @@ final class TrainCommand implements Callable<Integer> {
                     new Training.Options(data, steps, learningRate, clip, average, every),
                     about(),
                     target);
-            if (resume) {
+            if (begun) {
                 training.resume();
             }
             console.note(

@@ -15,8 +15,8 @@ import picocli.CommandLine.Option;
 
 /** How long a recipe trains, and whether it goes on from an interrupted run. */
 final class TrainingOptions {
-    /** Writing the state of an EDSR of 8 x 64 takes a tenth of a second. */
-    private static final Duration SAVE = Duration.ofSeconds(30);
+    /** Writing the state of an EDSR of 8 x 64 takes a tenth of a second; tests write more often. */
+    private static final Duration SAVE = Duration.ofMillis(Long.getLong("halftone.checkpoint.millis", 30_000));
 
     @Option(
             names = "--steps",

@@ -8,6 +8,7 @@ import dev.halftone.nn.optim.CosineSchedule;
 import dev.halftone.nn.optim.Trainer;
 import dev.halftone.nn.optim.Trainer.Batches;
 import dev.halftone.tensor.Compute;
+import dev.halftone.tensor.io.AtomicFile;
 import dev.halftone.tensor.io.InvalidFileException;
 import dev.halftone.tensor.io.Safetensors;
 import dev.halftone.tensor.io.WeightFile;
@@ -17,6 +18,9 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
  * Trains a super-resolution network: L1 loss on patches, Adam with warm-up and cosine decay, clipped gradients and averaged weights;
@@ -129,7 +133,7 @@ public final class Training {
         return m;
     }
 
-    /** Continues from the checkpoint of a run with the same settings. */
+    /** Continues from the checkpoint of a run with the same settings, and clears away what it left half-written. */
     public void resume() throws IOException {
         WeightFile file = WeightFile.read(checkpoint);
         trainer.resume(file, settings());
@@ -138,10 +142,15 @@ public final class Training {
         } catch (NumberFormatException e) {
             throw new InvalidFileException(checkpoint, "is not a training checkpoint: it has no best score");
         }
-        if (!Files.exists(output)) {
+        if (bestPsnr > Double.NEGATIVE_INFINITY && !Files.exists(output)) {
             throw new InvalidFileException(output, "is missing: it has the best weights of the run of " + checkpoint);
         }
         log.resume(trainer.step());
+        AtomicFile.deleteLeftovers(
+                Objects.requireNonNull(output.toAbsolutePath().getParent()),
+                Stream.concat(Stream.of(output, checkpoint), log.files().stream())
+                        .map(written -> written.getFileName().toString())
+                        .collect(Collectors.toSet()));
     }
 
     /**
@@ -150,6 +159,9 @@ public final class Training {
      * @param validation pairs that tell which weights are the best; not of the training data
      */
     public void run(List<Evaluation.Pair> validation, Listener listener) throws IOException {
+        if (!Files.exists(checkpoint)) {
+            save(); // from here on a run that ends can be told from one that has finished
+        }
         while (trainer.step() < options.steps()) {
             double rate = schedule.at(trainer.step());
             Trainer.Step done = trainer.run();
@@ -159,13 +171,17 @@ public final class Training {
             if (step == options.steps() || step % options.every() == 0) {
                 trainer.withAverage(() -> validate(step, rate, validation, listener));
                 // After the weights: a run that dies in between validates again, and with the same result.
-                Map<String, String> state = settings();
-                state.put(BEST, Double.toString(bestPsnr));
-                trainer.save(checkpoint, state);
+                save();
             }
         }
         StateDict.load(network.module(), WeightFile.read(output).tensors(), output);
         Files.deleteIfExists(checkpoint);
+    }
+
+    private void save() throws IOException {
+        Map<String, String> state = settings();
+        state.put(BEST, Double.toString(bestPsnr));
+        trainer.save(checkpoint, state);
     }
 
     private void validate(long step, double rate, List<Evaluation.Pair> validation, Listener listener)

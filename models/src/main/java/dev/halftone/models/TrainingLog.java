@@ -71,6 +71,11 @@ final class TrainingLog {
         this.rowEvery = rowEvery;
     }
 
+    /** Returns the files that are written. */
+    List<Path> files() {
+        return List.of(csv, svg);
+    }
+
     /** Goes on after a step: what an interrupted run wrote beyond it is dropped. */
     void resume(long step) throws IOException {
         rows.clear();
