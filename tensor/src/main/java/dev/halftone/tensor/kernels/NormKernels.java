@@ -29,10 +29,10 @@ public interface NormKernels {
     void layerNormGradient(
             Tensor x, Tensor weight, float epsilon, Tensor dy, Tensor dx, Tensor dWeightBias, int fromRow, int toRow);
 
-    /** Computes {@code y = x P(X < x)} for a standard normal X, elementwise on a flat index range; see {@link NormalTail}. */
+    /** Computes {@code y = x P(X < x)} for a standard normal X, elementwise on a flat index range; see {@link Gelu}. */
     void gelu(Tensor x, Tensor y, int from, int to);
 
-    /** Computes {@code dx = dy (P(X < x) + x density(x))}, elementwise on a flat index range. */
+    /** Computes {@code dx = dy (P(X < x) + x density(x))}, elementwise on a flat index range; see {@link Gelu}. */
     void geluGradient(Tensor x, Tensor dy, Tensor dx, int from, int to);
 
     /**
@@ -51,13 +51,16 @@ public interface NormKernels {
         return columns;
     }
 
-    /** Adds up the partial sums of a row, in place. */
-    static float total(float[] partial) {
-        for (int half = SUM_LANES / 2; half > 0; half /= 2) {
-            for (int i = 0; i < half; i++) {
-                partial[i] += partial[i + half];
-            }
-        }
-        return partial[0];
+    /** Adds up the partial sums of a row. In local variables: through the array, every level waits for its stores. */
+    static float total(float[] p) {
+        float s0 = p[0] + p[8];
+        float s1 = p[1] + p[9];
+        float s2 = p[2] + p[10];
+        float s3 = p[3] + p[11];
+        float s4 = p[4] + p[12];
+        float s5 = p[5] + p[13];
+        float s6 = p[6] + p[14];
+        float s7 = p[7] + p[15];
+        return ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7));
     }
 }

@@ -80,9 +80,7 @@ final class ScalarNormKernels implements NormKernels {
         PointwiseKernels.checkRange(from, to, x, y);
         for (int i = from; i < to; i++) {
             float v = x.array()[x.offset() + i];
-            float a = Math.abs(v);
-            float tail = Exponential.exp(-0.5f * a * a) * NormalTail.ratio(a);
-            y.array()[y.offset() + i] = v * (v < 0 ? tail : 1 - tail);
+            y.array()[y.offset() + i] = v * Gelu.probability(v);
         }
     }
 
@@ -90,12 +88,7 @@ final class ScalarNormKernels implements NormKernels {
     public void geluGradient(Tensor x, Tensor dy, Tensor dx, int from, int to) {
         PointwiseKernels.checkRange(from, to, x, dy, dx);
         for (int i = from; i < to; i++) {
-            float v = x.array()[x.offset() + i];
-            float a = Math.abs(v);
-            float e = Exponential.exp(-0.5f * a * a);
-            float tail = e * NormalTail.ratio(a);
-            float slope = Math.fma(v, e * NormalTail.DENSITY, v < 0 ? tail : 1 - tail);
-            dx.array()[dx.offset() + i] = dy.array()[dy.offset() + i] * slope;
+            dx.array()[dx.offset() + i] = dy.array()[dy.offset() + i] * Gelu.slope(x.array()[x.offset() + i]);
         }
     }
 }

@@ -11,24 +11,36 @@ import jdk.incubator.vector.VectorSpecies;
 final class VectorExponential {
     private static final VectorSpecies<Float> FLOATS = Panels.SPECIES;
 
+    // Vectors already, see VectorGelu.
+    private static final FloatVector ROUNDER = all(Exponential.ROUNDER);
+    private static final FloatVector LOG2_E = all(Exponential.LOG2_E);
+    private static final FloatVector LN2_HIGH = all(-Exponential.LN2_HIGH);
+    private static final FloatVector LN2_LOW = all(-Exponential.LN2_LOW);
+    private static final FloatVector P5 = all(Exponential.P5);
+    private static final FloatVector P4 = all(Exponential.P4);
+    private static final FloatVector P3 = all(Exponential.P3);
+    private static final FloatVector P2 = all(Exponential.P2);
+    private static final FloatVector P1 = all(Exponential.P1);
+    private static final FloatVector P0 = all(Exponential.P0);
+    private static final FloatVector ONE = all(1);
+    private static final FloatVector ZERO = all(0);
+    private static final FloatVector LEAST = all(Exponential.LEAST);
+
     private VectorExponential() {}
+
+    private static FloatVector all(float value) {
+        return FloatVector.broadcast(FLOATS, value);
+    }
 
     /** Returns {@code e^x}. */
     static FloatVector exp(FloatVector x) {
-        FloatVector rounder = FloatVector.broadcast(FLOATS, Exponential.ROUNDER);
-        FloatVector shifted = x.fma(FloatVector.broadcast(FLOATS, Exponential.LOG2_E), rounder);
-        FloatVector n = shifted.sub(rounder);
-        FloatVector r = n.fma(FloatVector.broadcast(FLOATS, -Exponential.LN2_HIGH), x);
-        r = n.fma(FloatVector.broadcast(FLOATS, -Exponential.LN2_LOW), r);
-        FloatVector p = FloatVector.broadcast(FLOATS, Exponential.P5)
-                .fma(r, FloatVector.broadcast(FLOATS, Exponential.P4))
-                .fma(r, FloatVector.broadcast(FLOATS, Exponential.P3))
-                .fma(r, FloatVector.broadcast(FLOATS, Exponential.P2))
-                .fma(r, FloatVector.broadcast(FLOATS, Exponential.P1))
-                .fma(r, FloatVector.broadcast(FLOATS, Exponential.P0));
-        p = p.fma(r.mul(r), r).add(1f);
+        FloatVector shifted = x.fma(LOG2_E, ROUNDER);
+        FloatVector n = shifted.sub(ROUNDER);
+        FloatVector r = n.fma(LN2_LOW, n.fma(LN2_HIGH, x));
+        FloatVector p = P5.fma(r, P4).fma(r, P3).fma(r, P2).fma(r, P1).fma(r, P0);
+        p = p.fma(r.mul(r), r).add(ONE);
         IntVector exponent = shifted.reinterpretAsInts().lanewise(VectorOperators.LSHL, 23);
         FloatVector y = p.reinterpretAsInts().add(exponent).reinterpretAsFloats();
-        return y.blend(0f, x.lt(Exponential.LEAST));
+        return y.blend(ZERO, x.compare(VectorOperators.LT, LEAST));
     }
 }

@@ -3,7 +3,6 @@ package dev.halftone.tensor.vector;
 
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.kernels.NormKernels;
-import dev.halftone.tensor.kernels.NormalTail;
 import dev.halftone.tensor.kernels.PointwiseKernels;
 import dev.halftone.tensor.kernels.ScalarKernels;
 import jdk.incubator.vector.FloatVector;
@@ -215,50 +214,21 @@ final class VectorNormKernels implements NormKernels {
     @Override
     public void gelu(Tensor x, Tensor y, int from, int to) {
         PointwiseKernels.checkRange(from, to, x, y);
-        int i = from;
-        for (; i + LANES <= to; i += LANES) {
-            FloatVector v = FloatVector.fromArray(FLOATS, x.array(), x.offset() + i);
-            FloatVector a = v.abs();
-            FloatVector tail = VectorExponential.exp(a.mul(-0.5f).mul(a)).mul(ratio(a));
-            v.mul(below(v, tail)).intoArray(y.array(), y.offset() + i);
-        }
-        SCALAR.gelu(x, y, i, to);
+        VectorGelu.gelu(x.array(), x.offset() + from, y.array(), y.offset() + from, to - from);
+        SCALAR.gelu(x, y, to - (to - from) % LANES, to);
     }
 
     @Override
     public void geluGradient(Tensor x, Tensor dy, Tensor dx, int from, int to) {
         PointwiseKernels.checkRange(from, to, x, dy, dx);
-        int i = from;
-        for (; i + LANES <= to; i += LANES) {
-            FloatVector v = FloatVector.fromArray(FLOATS, x.array(), x.offset() + i);
-            FloatVector a = v.abs();
-            FloatVector e = VectorExponential.exp(a.mul(-0.5f).mul(a));
-            FloatVector slope = v.fma(e.mul(NormalTail.DENSITY), below(v, e.mul(ratio(a))));
-            FloatVector.fromArray(FLOATS, dy.array(), dy.offset() + i)
-                    .mul(slope)
-                    .intoArray(dx.array(), dx.offset() + i);
-        }
-        SCALAR.geluGradient(x, dy, dx, i, to);
-    }
-
-    /** Returns the probability of a value below {@code v}, from that of one beyond {@code |v|}. */
-    private static FloatVector below(FloatVector v, FloatVector tail) {
-        return FloatVector.broadcast(FLOATS, 1f).sub(tail).blend(tail, v.lt(0f));
-    }
-
-    /** {@code NormalTail.ratio}. */
-    private static FloatVector ratio(FloatVector a) {
-        FloatVector one = FloatVector.broadcast(FLOATS, 1f);
-        FloatVector t = one.div(a.fma(FloatVector.broadcast(FLOATS, NormalTail.SLOPE), one));
-        return FloatVector.broadcast(FLOATS, NormalTail.Q8)
-                .fma(t, FloatVector.broadcast(FLOATS, NormalTail.Q7))
-                .fma(t, FloatVector.broadcast(FLOATS, NormalTail.Q6))
-                .fma(t, FloatVector.broadcast(FLOATS, NormalTail.Q5))
-                .fma(t, FloatVector.broadcast(FLOATS, NormalTail.Q4))
-                .fma(t, FloatVector.broadcast(FLOATS, NormalTail.Q3))
-                .fma(t, FloatVector.broadcast(FLOATS, NormalTail.Q2))
-                .fma(t, FloatVector.broadcast(FLOATS, NormalTail.Q1))
-                .fma(t, FloatVector.broadcast(FLOATS, NormalTail.Q0))
-                .mul(t);
+        VectorGelu.gradient(
+                x.array(),
+                x.offset() + from,
+                dy.array(),
+                dy.offset() + from,
+                dx.array(),
+                dx.offset() + from,
+                to - from);
+        SCALAR.geluGradient(x, dy, dx, to - (to - from) % LANES, to);
     }
 }

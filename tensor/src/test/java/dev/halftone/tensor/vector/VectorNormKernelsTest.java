@@ -88,7 +88,7 @@ class VectorNormKernelsTest {
             double v = x.get(i);
             assertThat((double) b.get(i))
                     .as("gelu(%s)", v)
-                    .isCloseTo(v * cumulative(v), within(2e-7 + 0x1p-23 * Math.abs(v)));
+                    .isCloseTo(v * cumulative(v), within(1e-9 + 2e-7 * Math.abs(v)));
         }
         Tensor da = random(r, 3, 1, x.size());
         Tensor db = random(r, 2, 1, x.size());
@@ -98,7 +98,7 @@ class VectorNormKernelsTest {
         for (int i = 0; i < x.size(); i += 7) {
             double v = x.get(i);
             double slope = cumulative(v) + v * Math.exp(-v * v / 2) / Math.sqrt(2 * Math.PI);
-            assertThat((double) db.get(i)).as("gelu'(%s)", v).isCloseTo(dy.get(i) * slope, within(4e-7));
+            assertThat((double) db.get(i)).as("gelu'(%s)", v).isCloseTo(dy.get(i) * slope, within(6e-7));
         }
     }
 
