@@ -22,6 +22,11 @@ public interface SuperResolutionNetwork {
     /** Returns the architecture as file metadata, from which {@link Zoo} builds an equal network. */
     Map<String, String> metadata();
 
+    /** Returns what the learning rate of training is multiplied with for a parameter. */
+    default double learningRateFactor(String parameter) {
+        return 1;
+    }
+
     /**
      * Returns a network of another scale to be trained on from here: with these weights where the shapes are the same, the others
      * initialized.

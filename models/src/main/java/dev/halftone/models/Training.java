@@ -104,7 +104,7 @@ public final class Training {
                 data,
                 Value::l1Loss,
                 schedule,
-                new Adam(network.module().parameters()),
+                new Adam(network.module().parameters(), Adam.Options.DEFAULT, network::learningRateFactor),
                 new Trainer.Options(options.maxGradientNorm(), options.averageDecay()));
     }
 

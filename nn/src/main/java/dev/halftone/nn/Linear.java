@@ -9,9 +9,6 @@ import java.util.random.RandomGenerator;
  * named as in PyTorch's {@code nn.Linear}.
  */
 public final class Linear extends Module {
-    /** The standard deviation of the initial weights in Vision Transformers. */
-    private static final double DEVIATION = 0.02;
-
     private final Parameter weight;
     private final Parameter bias;
 
@@ -21,16 +18,16 @@ public final class Linear extends Module {
         bias = parameter("bias", Tensor.zeros(out), Parameter.Layout.PLAIN);
     }
 
-    /** Fills the weight from a normal distribution of standard deviation 0.02, as Vision Transformers do, and the bias with 0. */
+    /** Fills the weight from a normal distribution of variance {@code 1 / (3 in)}, that of PyTorch's layers, and the bias with 0. */
     public Linear initialize(RandomGenerator random) {
-        fillNormal(weight.value(), random);
+        fillNormal(weight.value(), Math.sqrt(1.0 / (3 * weight.value().shape().dim(0))), random);
         bias.value().fill(0);
         return this;
     }
 
-    static void fillNormal(Tensor t, RandomGenerator random) {
+    static void fillNormal(Tensor t, double deviation, RandomGenerator random) {
         for (int i = 0; i < t.size(); i++) {
-            t.array()[t.offset() + i] = (float) (DEVIATION * random.nextGaussian());
+            t.array()[t.offset() + i] = (float) (deviation * random.nextGaussian());
         }
     }
 

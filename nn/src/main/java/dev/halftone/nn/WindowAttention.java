@@ -13,6 +13,8 @@ import org.jspecify.annotations.Nullable;
  * {@code relative_position_bias_table}.
  */
 public final class WindowAttention extends Module {
+    private static final double BIAS_DEVIATION = 0.02;
+
     private final Parameter biasTable;
     private final Child qkv;
     private final Child products;
@@ -33,9 +35,9 @@ public final class WindowAttention extends Module {
         projection = child("proj", new Linear(channels, channels));
     }
 
-    /** Fills the bias table like a {@link Linear linear layer's} weight. */
+    /** Fills the bias table from a normal distribution of standard deviation 0.02, as the official code does. */
     public void initialize(RandomGenerator random) {
-        Linear.fillNormal(biasTable.value(), random);
+        Linear.fillNormal(biasTable.value(), BIAS_DEVIATION, random);
     }
 
     /** Returns {@code x + forward(norm(x))} as one op, or null where layers are not the original ones. */
