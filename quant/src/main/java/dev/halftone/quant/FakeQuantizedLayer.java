@@ -20,12 +20,14 @@ public final class FakeQuantizedLayer extends Module {
     /** A pair of bounds that is trained. */
     private final class Bounds {
         final int bits;
+        final BoundForm form;
         final Parameter lower;
         final Parameter upper;
         final float[] leastDistance;
 
-        Bounds(String name, UniformQuantizer initial) {
+        Bounds(String name, UniformQuantizer initial, BoundForm form) {
             bits = initial.bits();
+            this.form = form;
             lower = parameter(name + "_lower", initial.lower(), Parameter.Layout.PLAIN);
             upper = parameter(name + "_upper", initial.upper(), Parameter.Layout.PLAIN);
             leastDistance = new float[lower.value().size()];
@@ -35,18 +37,21 @@ public final class FakeQuantizedLayer extends Module {
         }
 
         Value apply(Value x) {
-            return x.fakeQuantize(lower.in(x), upper.in(x), bits);
+            Value[] bounds = form.of(lower.in(x), upper.in(x), bits);
+            return x.fakeQuantize(bounds[0], bounds[1], bits);
         }
 
         UniformQuantizer quantizer() {
-            return UniformQuantizer.of(bits, lower.value(), upper.value());
+            return form.of(lower.value(), upper.value(), bits);
         }
 
         void separate() {
             for (int i = 0; i < leastDistance.length; i++) {
                 float l = lower.value().get(i);
                 float u = upper.value().get(i);
-                if (u - l < leastDistance[i]) {
+                if (form == BoundForm.SYMMETRIC) {
+                    upper.value().set(Math.max(u, leastDistance[i]), i);
+                } else if (u - l < leastDistance[i]) {
                     float middle = (l + u) / 2;
                     lower.value().set(middle - leastDistance[i] / 2, i);
                     upper.value().set(middle + leastDistance[i] / 2, i);
@@ -74,15 +79,26 @@ public final class FakeQuantizedLayer extends Module {
 
     /** Wraps a layer, sharing its parameters. */
     FakeQuantizedLayer(QuantizableLayer layer, List<UniformQuantizer> weights, List<ActivationQuantizer> inputs) {
+        this(layer, weights, inputs, BoundForm.FREE, BoundForm.FREE);
+    }
+
+    /** Wraps a layer, sharing its parameters, with quantizers of these forms. */
+    FakeQuantizedLayer(
+            QuantizableLayer layer,
+            List<UniformQuantizer> weights,
+            List<ActivationQuantizer> inputs,
+            BoundForm weightForm,
+            BoundForm inputForm) {
         this.layer = layer;
         child("layer", layer.module());
         for (int i = 0; i < weights.size(); i++) {
-            this.weights.add(new Bounds(weights.size() == 1 ? "weight" : "weight" + i, weights.get(i)));
+            this.weights.add(new Bounds(weights.size() == 1 ? "weight" : "weight" + i, weights.get(i), weightForm));
         }
         for (int i = 0; i < inputs.size(); i++) {
             String name = inputs.size() == 1 ? "input" : "input" + i;
             ActivationQuantizer by = inputs.get(i);
-            this.inputs.add(new Input(by, by instanceof UniformQuantizer uniform ? new Bounds(name, uniform) : null));
+            this.inputs.add(new Input(
+                    by, by instanceof UniformQuantizer uniform ? new Bounds(name, uniform, inputForm) : null));
         }
     }
 

@@ -17,6 +17,8 @@ public final class SiteState {
     private final List<WeightOperand> weights = new ArrayList<>();
     private final List<InputOperand> inputs = new ArrayList<>();
     private final Map<String, Double> measures = new LinkedHashMap<>();
+    private BoundForm weightForm = BoundForm.FREE;
+    private BoundForm inputForm = BoundForm.FREE;
 
     SiteState(Site site, QuantizableLayer layer, Quantization.Options options) {
         this.site = site;
@@ -69,7 +71,15 @@ public final class SiteState {
         return new FakeQuantizedLayer(
                 layer,
                 weights.stream().map(WeightOperand::quantizer).toList(),
-                inputs.stream().map(InputOperand::quantizer).toList());
+                inputs.stream().map(InputOperand::quantizer).toList(),
+                weightForm,
+                inputForm);
+    }
+
+    /** Sets what the bounds of weights and inputs may be from here on. */
+    void constrain(BoundForm ofWeights, BoundForm ofInputs) {
+        weightForm = ofWeights;
+        inputForm = ofInputs;
     }
 
     /** Returns the layer that runs on packed codes. */

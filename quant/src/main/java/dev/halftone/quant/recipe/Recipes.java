@@ -16,6 +16,8 @@ public final class Recipes {
         ALL.add(CondiQuant.recipe());
         ALL.addAll(Baselines.recipes());
         ALL.add(DbdcPac.recipe());
+        ALL.add(Pams.recipe());
+        ALL.addAll(PassionSr.recipes());
     }
 
     private Recipes() {}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.quant;
+
+import dev.halftone.nn.Graph;
+import dev.halftone.nn.Value;
+import dev.halftone.tensor.Compute;
+import dev.halftone.tensor.Tensor;
+
+/** What pairs of bounds may be: a quantizer with fewer freedoms is its bounds, tied together while they are trained. */
+public enum BoundForm {
+    /** Any two numbers. */
+    FREE,
+    /**
+     * The upper bound {@code alpha} is the only parameter, and with {@code m = 2^(bits - 1) - 1} levels above 0 the lower bound is {@code
+     * -alpha (m + 1) / m}: the codes are those of two's complement. With one bit, {@code -alpha} and {@code alpha}.
+     */
+    SYMMETRIC,
+    /** The lower bound is the nearest multiple {@code z d} of the distance {@code d} of levels, so that 0 is a level or would be one. */
+    THROUGH_ZERO;
+
+    /**
+     * Returns the bounds that two parameters {@code [1]} or {@code [C]} stand for. Gradients pass straight through the rounding of
+     * {@code z}.
+     */
+    Value[] of(Value lower, Value upper, int bits) {
+        return switch (this) {
+            case FREE -> new Value[] {lower, upper};
+            case SYMMETRIC -> new Value[] {upper.scale(lowest(bits)), upper};
+            case THROUGH_ZERO -> {
+                // z d = lower + (z - lower / d) d, of which the bracket is a constant to the gradient.
+                int last = (1 << bits) - 1;
+                Tensor l = lower.tensor();
+                Tensor u = upper.tensor();
+                Tensor shift = Tensor.zeros(l.shape());
+                for (int i = 0; i < l.size(); i++) {
+                    double d = ((double) u.get(i) - l.get(i)) / last;
+                    shift.set((float) ((Math.rint(l.get(i) / d) - l.get(i) / d) / last), i);
+                }
+                Value moved = upper.addScaled(-1, lower).multiply(lower.graph().constant(shift));
+                yield new Value[] {lower.add(moved), upper.add(moved)};
+            }
+        };
+    }
+
+    /** Returns the lower bound where the upper one is 1. */
+    private static float lowest(int bits) {
+        float above = (1 << (bits - 1)) - 1;
+        return bits == 1 ? -1 : -(above + 1) / above;
+    }
+
+    /** Returns the quantizer of this form that is nearest to another: one that is symmetric covers its range. */
+    UniformQuantizer of(UniformQuantizer quantizer) {
+        Tensor lower = quantizer.lower();
+        Tensor upper = quantizer.upper();
+        if (this == SYMMETRIC) {
+            for (int i = 0; i < upper.size(); i++) {
+                upper.set(Math.max(upper.get(i), lower.get(i) / lowest(quantizer.bits())), i);
+            }
+        }
+        return of(lower, upper, quantizer.bits());
+    }
+
+    /** Returns the quantizer that two parameters stand for. */
+    UniformQuantizer of(Tensor lower, Tensor upper, int bits) {
+        Graph graph = Graph.eager(Compute.shared());
+        Value[] bounds = of(graph.constant(lower), graph.constant(upper), bits);
+        return UniformQuantizer.of(bits, bounds[0].tensor(), bounds[1].tensor());
+    }
+}

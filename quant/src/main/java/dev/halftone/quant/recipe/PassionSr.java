@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.quant.recipe;
+
+import dev.halftone.quant.BoundForm;
+import dev.halftone.quant.CalibrateWeights;
+import dev.halftone.quant.ConstrainBounds;
+import dev.halftone.quant.Distill;
+import dev.halftone.quant.Distill.Trained;
+import dev.halftone.quant.Pass;
+import dev.halftone.quant.Recipe;
+import dev.halftone.quant.TrackActivations;
+import dev.halftone.quant.calibration.MinMax;
+import java.util.List;
+
+/**
+ * PassionSR's learnable boundary quantizer (LBQ): both bounds are trained, and 0 is kept on the grid; weights per output channel, inputs per
+ * tensor, beginning at min-max.
+ *
+ * <p>The paper quantizes a diffusion network to 8 and 6 bits, biases too, and trains two epochs of single images at a rate of 1e-5 on the
+ * squared error; here biases stay fp32, steps are relative to the distance of bounds, and the error is absolute, as in all recipes.
+ */
+final class PassionSr {
+    private static final String PAPER = "Zhu et al., PassionSR (CVPR 2025)";
+    private static final long STEPS = 200;
+    /** Of the averaged bounds, per image. */
+    private static final double DECAY = 0.95;
+
+    private PassionSr() {}
+
+    static List<Recipe> recipes() {
+        return List.of(new Recipe(
+                "passionsr-lbq",
+                PAPER + ", learnable boundary quantizer",
+                Recipe.Fidelity.CODE,
+                "bounds with 0 on the grid, from min-max, trained against the fp32 network",
+                List.of(
+                        new CalibrateWeights(new MinMax(), true),
+                        new TrackActivations(DECAY),
+                        new ConstrainBounds(BoundForm.THROUGH_ZERO, BoundForm.THROUGH_ZERO),
+                        distill(Trained.BOUNDS))));
+    }
+
+    private static Pass distill(Trained trained) {
+        return new Distill(STEPS, trained);
+    }
+}
