@@ -4,14 +4,15 @@ package dev.halftone.bench;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 
-/** Builds an ONNX model (IR version 8, operator set 13) node by node; see onnx.proto for the field numbers. */
+/** Builds an ONNX model (IR version 9, operator set 20) node by node; see onnx.proto for the field numbers. */
 final class OnnxModel {
     /** Element types of {@code TensorProto}. */
     enum Type {
         FLOAT(1),
         UINT8(2),
         INT8(3),
-        INT32(6);
+        INT32(6),
+        INT64(7);
 
         private final int number;
 
@@ -20,8 +21,8 @@ final class OnnxModel {
         }
     }
 
-    private static final int IR_VERSION = 8;
-    private static final int OPSET = 13;
+    private static final int IR_VERSION = 9;
+    private static final int OPSET = 20;
 
     private final Protobuf graph = new Protobuf().string(2, "halftone");
     private int values;
@@ -61,6 +62,13 @@ final class OnnxModel {
         return constant(Type.INT32, bytes.array(), dims);
     }
 
+    /** Adds a vector of 64-bit integers, which shapes and positions are. */
+    String positions(long... values) {
+        ByteBuffer bytes = ByteBuffer.allocate(8 * values.length).order(ByteOrder.LITTLE_ENDIAN);
+        bytes.asLongBuffer().put(values);
+        return constant(Type.INT64, bytes.array(), values.length);
+    }
+
     /** Adds a constant of little-endian elements. */
     String constant(Type type, byte[] data, long... dims) {
         String name = "c" + values++;
@@ -88,6 +96,40 @@ final class OnnxModel {
                 node("Conv", output, x, weight, bias)
                         .message(5, integers("kernel_shape", kernel, kernel))
                         .message(5, integers("pads", p, p, p, p)));
+        return output;
+    }
+
+    /** Adds another shape for the same values. */
+    String reshape(String x, long... dims) {
+        return add("Reshape", x, positions(dims));
+    }
+
+    /** Adds another order of the dimensions. */
+    String transpose(String x, long... order) {
+        String output = "v" + values++;
+        graph.message(1, node("Transpose", output, x).message(5, integers("perm", order)));
+        return output;
+    }
+
+    /** Adds the part from {@code from} to before {@code to} along an axis. */
+    String slice(String x, int axis, long from, long to) {
+        return add("Slice", x, positions(from), positions(to), positions(axis));
+    }
+
+    /** Adds two values one after the other along an axis. */
+    String concat(int axis, String first, String second) {
+        String output = "v" + values++;
+        graph.message(1, node("Concat", output, first, second).message(5, integer("axis", axis)));
+        return output;
+    }
+
+    /** Adds the normalization of the last dimension. */
+    String layerNorm(String x, String weight, String bias, float epsilon) {
+        String output = "v" + values++;
+        graph.message(
+                1,
+                node("LayerNormalization", output, x, weight, bias)
+                        .message(5, attribute("epsilon", 1).single(2, epsilon)));
         return output;
     }
 

@@ -3,6 +3,9 @@ package dev.halftone.bench;
 
 import dev.halftone.models.Edsr;
 import dev.halftone.models.EdsrConfig;
+import dev.halftone.models.SwinIr;
+import dev.halftone.models.SwinIrConfig;
+import dev.halftone.nn.Module;
 import dev.halftone.nn.Plan;
 import dev.halftone.nn.StateDict;
 import dev.halftone.nn.op.WinogradConv2dOp;
@@ -35,7 +38,9 @@ enum Workload {
     EDSR_128("edsr-baseline-x2-128", 128),
     EDSR_256("edsr-baseline-x2-256", 256),
     LINEAR_180("linear-4096x60x180", 4096),
-    LINEAR_60("linear-4096x120x60", 4096);
+    LINEAR_60("linear-4096x120x60", 4096),
+    SWINIR_64("swinir-light-x2-64", 64),
+    SWINIR_128("swinir-light-x2-128", 128);
 
     private static final int CHANNELS = 64;
     private static final int CHAIN = 8;
@@ -62,6 +67,7 @@ enum Workload {
             case EDSR_128, EDSR_256 -> networks(compute, others);
             case LINEAR_180 -> linears(compute, others, 60, 180);
             case LINEAR_60 -> linears(compute, others, 120, 60);
+            case SWINIR_64, SWINIR_128 -> transformers(compute, others);
         };
     }
 
@@ -179,10 +185,7 @@ enum Workload {
             Plan packed = Plan.compile(compute, network, x.shape());
             entrants.add(new Entrant("w2a2 " + scope, true, () -> packed.run(x), 1));
         }
-        Map<String, float[]> state = new LinkedHashMap<>();
-        for (StoredTensor t : StateDict.save(full)) {
-            state.put(t.name(), t.toTensor().toArray());
-        }
+        Map<String, float[]> state = state(full);
         float[] nchw = x.permute(0, 3, 1, 2).toArray();
         for (Peer peer : peers) {
             for (boolean int8 : new boolean[] {false, true}) {
@@ -192,6 +195,34 @@ enum Workload {
             }
         }
         return entrants;
+    }
+
+    /** SwinIR-light x2, whole. */
+    private List<Entrant> transformers(Compute compute, List<Peer> peers) {
+        SplittableRandom random = new SplittableRandom(5);
+        Tensor x = Tensor.zeros(1, size, size, 3);
+        for (int i = 0; i < x.size(); i++) {
+            x.array()[i] = random.nextInt(256);
+        }
+        SwinIr network = new SwinIr(SwinIrConfig.light(2)).initialize(random);
+        Plan plan = Plan.compile(compute, network, x.shape());
+        List<Entrant> entrants = new ArrayList<>();
+        entrants.add(new Entrant("fp32", true, () -> plan.run(x), 1));
+        for (Peer peer : peers) {
+            Peer.Model model = peer.load(OnnxSwinIr.light(state(network), size), compute.threads());
+            model.input(x.permute(0, 3, 1, 2).toArray(), 1, 3, size, size);
+            entrants.add(new Entrant(peer.id() + "-fp32", false, model::run, 1, model::close));
+        }
+        return entrants;
+    }
+
+    /** Returns a network's state dict with PyTorch's layouts. */
+    static Map<String, float[]> state(Module network) {
+        Map<String, float[]> state = new LinkedHashMap<>();
+        for (StoredTensor t : StateDict.save(network)) {
+            state.put(t.name(), t.toTensor().toArray());
+        }
+        return state;
     }
 
     private static Edsr edsr() {

@@ -8,19 +8,17 @@ import ai.onnxruntime.OrtException;
 import ai.onnxruntime.OrtSession;
 import dev.halftone.models.Edsr;
 import dev.halftone.models.EdsrConfig;
+import dev.halftone.models.SwinIr;
+import dev.halftone.models.SwinIrConfig;
 import dev.halftone.nn.Plan;
-import dev.halftone.nn.StateDict;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.Tensor;
-import dev.halftone.tensor.io.StoredTensor;
 import dev.halftone.tensor.kernels.ConvGeometry;
 import dev.halftone.tensor.kernels.KernelProvider;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.LinkedHashMap;
-import java.util.Map;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -53,14 +51,6 @@ final class OnnxGraphsTest {
         return difference / largest;
     }
 
-    private static Map<String, float[]> state(Edsr network) {
-        Map<String, float[]> state = new LinkedHashMap<>();
-        for (StoredTensor t : StateDict.save(network)) {
-            state.put(t.name(), t.toTensor().toArray());
-        }
-        return state;
-    }
-
     @Test
     void edsrGivesTheSameImage() {
         Edsr network = new Edsr(new EdsrConfig(BLOCKS, FEATURES, 2, 1)).initialize(new SplittableRandom(7));
@@ -69,8 +59,22 @@ final class OnnxGraphsTest {
                 .run(x)
                 .permute(0, 3, 1, 2)
                 .toArray();
-        try (Peer.Model model = peer.load(OnnxGraphs.edsr(state(network), BLOCKS, FEATURES, SIZE, false), 1)) {
+        try (Peer.Model model = peer.load(OnnxGraphs.edsr(Workload.state(network), BLOCKS, FEATURES, SIZE, false), 1)) {
             model.input(x.permute(0, 3, 1, 2).toArray(), 1, 3, SIZE, SIZE);
+            assertThat(error(model.output(), own)).isLessThan(1e-5);
+        }
+    }
+
+    @Test
+    void swinIrGivesTheSameImage() {
+        SwinIr network = new SwinIr(SwinIrConfig.light(2)).initialize(new SplittableRandom(7));
+        Tensor x = Tensor.of(uniform(new SplittableRandom(1), 24 * 24 * 3, 0, 255), 1, 24, 24, 3);
+        float[] own = Plan.compile(Compute.shared(), network, x.shape())
+                .run(x)
+                .permute(0, 3, 1, 2)
+                .toArray();
+        try (Peer.Model model = peer.load(OnnxSwinIr.light(Workload.state(network), 24), 1)) {
+            model.input(x.permute(0, 3, 1, 2).toArray(), 1, 3, 24, 24);
             assertThat(error(model.output(), own)).isLessThan(1e-5);
         }
     }
@@ -156,7 +160,7 @@ final class OnnxGraphsTest {
         byte[] chain = OnnxGraphs.convolutions(
                 new float[][] {weight, weight, weight}, new float[FEATURES], FEATURES, SIZE, true);
         Edsr network = new Edsr(new EdsrConfig(BLOCKS, FEATURES, 2, 1)).initialize(new SplittableRandom(7));
-        byte[] edsr = OnnxGraphs.edsr(state(network), BLOCKS, FEATURES, SIZE, true);
+        byte[] edsr = OnnxGraphs.edsr(Workload.state(network), BLOCKS, FEATURES, SIZE, true);
 
         String optimized = optimized(folder.resolve("chain.onnx"), chain);
         assertThat(nodes(optimized, "QLinearConv")).isEqualTo(3);
