@@ -37,6 +37,7 @@ public final class Main {
         root.addMixin("console", console);
         for (Object command : List.of(
                 new QuantizeCommand(console),
+                new CompareCommand(console),
                 new UpscaleCommand(console),
                 new ServeCommand(console),
                 new EvaluateCommand(console),

@@ -190,11 +190,15 @@ record QuantizeReport(
                 .sum();
     }
 
-    /** Returns what a weight of a quantized layer takes in the file, its share of the bounds included. */
     private double bitsPerWeight() {
+        return bitsPerWeight(low);
+    }
+
+    /** Returns what a weight of a quantized layer takes in the file, its share of the bounds included. */
+    static double bitsPerWeight(SuperResolutionNetwork network) {
         long stored = 0;
         long weights = 0;
-        for (Child slot : low.module().descendants().values()) {
+        for (Child slot : network.module().descendants().values()) {
             if (slot.module() instanceof QuantizedConv2d layer) {
                 stored += layer.storedBits();
                 weights += layer.codes().size();

@@ -86,7 +86,8 @@ final class QuantizeCommandTest {
 
     @Test
     void savesAModelThatScoresWhatTheReportSays() {
-        Object reported = Run.value(quantize("2bit", output, "--json", "--steps", 5).json(), "psnr", "quantized");
+        Object reported =
+                Run.value(quantize("2bit", output, "--json", "--steps", 5).json(), "psnr", "quantized");
         Map<String, Object> evaluated =
                 Run.of("evaluate", output, "--images", images, "--json").json();
         assertThat(Run.value(evaluated, "mean", "psnr")).isEqualTo(reported);
@@ -181,10 +182,13 @@ final class QuantizeCommandTest {
     @Test
     void givesTheSameBytesForEveryThreadCount() throws IOException {
         Path other = folder.resolve("other.safetensors");
-        assertThat(quantize("2bit", output, "--steps", 9, "--threads", 1).exitCode()).isZero();
-        assertThat(quantize("2bit", other, "--steps", 9, "--threads", 3).exitCode()).isZero();
+        assertThat(quantize("2bit", output, "--steps", 9, "--threads", 1).exitCode())
+                .isZero();
+        assertThat(quantize("2bit", other, "--steps", 9, "--threads", 3).exitCode())
+                .isZero();
         assertThat(Files.readAllBytes(output)).isEqualTo(Files.readAllBytes(other));
-        assertThat(quantize("2bit", other, "--steps", 9, "--seed", 2).exitCode()).isZero();
+        assertThat(quantize("2bit", other, "--steps", 9, "--seed", 2).exitCode())
+                .isZero();
         assertThat(Files.readAllBytes(output)).isNotEqualTo(Files.readAllBytes(other));
     }
 

@@ -91,6 +91,11 @@ record Run(int exitCode, String out, String err) {
         return value;
     }
 
+    /** Checks that the run did what it was asked for. */
+    void assertSucceeded() {
+        assertThat(exitCode).as(err).isZero();
+    }
+
     /** Checks that the run failed with one sentence that has these words, and printed no result. */
     void assertFailed(int code, String... words) {
         assertThat(exitCode).as(err).isEqualTo(code);

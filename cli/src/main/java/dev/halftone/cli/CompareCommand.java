@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.cli;
+
+import com.fasterxml.jackson.jr.ob.JSON;
+import dev.halftone.models.Evaluation;
+import dev.halftone.models.Evaluation.Pair;
+import dev.halftone.models.ImageSource;
+import dev.halftone.models.Zoo;
+import dev.halftone.quant.QuantizedModelFile;
+import dev.halftone.quant.Recipe;
+import dev.halftone.quant.Scope;
+import dev.halftone.quant.recipe.Recipes;
+import dev.halftone.tensor.Compute;
+import dev.halftone.tensor.io.AtomicFile;
+import dev.halftone.tensor.io.InvalidFileException;
+import dev.halftone.tensor.io.WeightFile;
+import dev.halftone.tensor.kernels.KernelProvider;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Objects;
+import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** Applies recipes to models at several bit widths, measures all by one protocol, and writes a table, JSON and a page. */
+@Command(
+        name = "compare",
+        description = {
+            "Quantize models with many recipes and compare the results.",
+            "What is finished stays in the folder: the same command again goes on after an interruption."
+        })
+final class CompareCommand implements Callable<Integer> {
+    private static final Duration TIME = Duration.ofSeconds(20);
+
+    /** The recipe that rounds to the nearest and chooses nothing; whoever scores less explains it. */
+    private static final String MINMAX = "minmax";
+
+    private final Console console;
+
+    @Parameters(arity = "1..*", paramLabel = "MODEL", description = "Bundled models (see: models) or model files.")
+    private List<String> models = List.of();
+
+    @Option(
+            names = "--bits",
+            paramLabel = "BITS",
+            split = ",",
+            converter = CountConverter.class,
+            description = "1 to 8, or of weights and activations, like w2a4 (default: 4,3,2).")
+    private List<Bits> bits = List.of(new Bits(4, 4), new Bits(3, 3), new Bits(2, 2));
+
+    @Option(
+            names = "--recipes",
+            paramLabel = "ID",
+            split = ",",
+            description = "The algorithms (default: all, see: recipes).")
+    private List<String> recipes = List.of();
+
+    @Option(
+            names = "--budget",
+            paramLabel = "TIME",
+            converter = TimeSpan.Converter.class,
+            description = "Time for a recipe to train, where it does (default: 20s).")
+    private @Nullable TimeSpan budget;
+
+    @Option(names = "--steps", paramLabel = "N", description = "Training steps instead of a time.")
+    private @Nullable Long steps;
+
+    @Option(
+            names = "--scope",
+            paramLabel = "SCOPE",
+            description = "The layers: body, body+upsampler or all (default: ${DEFAULT-VALUE}).")
+    private String scope = Scope.BODY.id();
+
+    @Option(
+            names = "--calibration",
+            paramLabel = "DIR",
+            description = "Images that the recipes learn from (default: the project's own).")
+    private @Nullable Path calibration;
+
+    @Option(
+            names = "--images",
+            paramLabel = "DIR",
+            description = "High-resolution images to measure on (default: the project's own).")
+    private @Nullable Path images;
+
+    @Option(
+            names = "--seed",
+            paramLabel = "N",
+            description = "Of the choice of calibration patches (default: ${DEFAULT-VALUE}).")
+    private long seed = 1;
+
+    @Option(
+            names = {"-o", "--output"},
+            paramLabel = "DIR",
+            description = "Folder of the results (default: ${DEFAULT-VALUE}).")
+    private Path output = Path.of("comparison");
+
+    CompareCommand(Console console) {
+        this.console = console;
+    }
+
+    /** Reads {@code 4} as {@code 4bit}. */
+    static final class CountConverter implements picocli.CommandLine.ITypeConverter<Bits> {
+        @Override
+        public Bits convert(String text) {
+            return new Bits.Converter().convert(text.matches("\\d") ? text + "bit" : text);
+        }
+    }
+
+    @Override
+    public Integer call() throws IOException {
+        List<Recipe> chosen = chosen();
+        Scope layers = Scope.parse(scope)
+                .orElseThrow(() -> new UsageException("--scope must be "
+                        + Arrays.stream(Scope.values()).map(Scope::id).collect(Collectors.joining(", "))
+                        + ", not '" + scope + "'"));
+        if (steps != null && budget != null) {
+            throw new UsageException("--steps and --budget each say how long to train; give one of them");
+        }
+        if (steps != null && steps < 1) {
+            throw new UsageException("--steps must be at least 1, not " + steps);
+        }
+        CompareTrial.Terms terms = new CompareTrial.Terms(layers, steps, time());
+        Map<String, WeightFile> sources = new LinkedHashMap<>();
+        for (String model : models) {
+            WeightFile source = Zoo.read(model, 0);
+            if (QuantizedModelFile.recognises(source)) {
+                throw new InvalidFileException(source.path(), "is quantized already; start from the fp32 weights");
+            }
+            sources.put(model, source);
+        }
+        Path cells = Files.createDirectories(output.resolve("cells"));
+        try (FolderLock _ = FolderLock.of(output);
+                Compute compute = console.compute()) {
+            List<Map<String, Object>> references = new ArrayList<>();
+            List<Map<String, Object>> results = new ArrayList<>();
+            int total = models.size() * (1 + chosen.size() * bits.size());
+            List<ImageSource> measured = Images.forEvaluation(images);
+            for (Map.Entry<String, WeightFile> entry : sources.entrySet()) {
+                String model = entry.getKey();
+                int scale = Zoo.build(entry.getValue(), 0).scale();
+                List<Pair> pairs = Evaluation.pairs(compute, measured, scale);
+                Json settings = settings(entry.getValue(), pairs);
+                CompareTrial trial = new CompareTrial(
+                        compute, model, entry.getValue(), Calibration.open(compute, calibration, scale, seed), pairs);
+                String stem = stem(model) + "-x" + scale;
+                references.add(cell(cells.resolve(stem + ".json"), settings, trial::reference));
+                for (Bits each : bits) {
+                    for (Recipe recipe : chosen) {
+                        Path file = cells.resolve(stem + "-" + recipe.id() + "-" + each + ".json");
+                        boolean there = Files.exists(file);
+                        Map<String, Object> result = cell(file, settings, () -> attempt(trial, recipe, each, terms));
+                        results.add(result);
+                        if (!there) {
+                            console.note(
+                                    "%d/%d  %s %s %s: %s",
+                                    references.size() + results.size(),
+                                    total,
+                                    model,
+                                    recipe.id(),
+                                    each,
+                                    sentence(result));
+                        }
+                    }
+                }
+            }
+            report(compute, terms, references, results);
+        }
+        return ExitCode.OK;
+    }
+
+    private Duration time() {
+        return budget == null ? TIME : budget.duration();
+    }
+
+    private List<Recipe> chosen() {
+        if (recipes.isEmpty()) {
+            return Recipes.all();
+        }
+        List<Recipe> chosen = new ArrayList<>();
+        for (String id : recipes) {
+            chosen.add(Recipes.byId(id)
+                    .orElseThrow(() -> new UsageException("there is no recipe '" + id + "'; `recipes` lists them")));
+        }
+        return chosen;
+    }
+
+    private static String stem(String model) {
+        return Path.of(model).getFileName().toString().replaceAll("\\.[^.]*$", "");
+    }
+
+    /** Returns everything that a result depends on beside the recipe and the bits. */
+    private Json settings(WeightFile source, List<Pair> pairs) {
+        return new Json()
+                .put("source_sha256", source.sha256())
+                .put(
+                        "images",
+                        pairs.stream()
+                                .map(p -> p.name() + " " + p.high().shape())
+                                .toList()
+                                .toString())
+                .put("calibration", calibration == null ? "generated" : calibration.toString())
+                .put("scope", scope)
+                .put("seed", Long.toString(seed))
+                .put("training", steps != null ? steps + " steps" : time().toString());
+    }
+
+    /** Measures something. */
+    private interface Measurement {
+        Json take() throws IOException;
+    }
+
+    /** Returns what a file of a former run has, or measures and writes it. */
+    private static Map<String, Object> cell(Path file, Json settings, Measurement measurement) throws IOException {
+        if (Files.exists(file)) {
+            Map<String, Object> former;
+            try {
+                former = JSON.std.mapFrom(Files.readString(file));
+            } catch (IOException e) {
+                throw new InvalidFileException(file, "is no result of a comparison", e);
+            }
+            if (!settings.entries().equals(former.get("settings"))) {
+                throw new UsageException(file + " is of a comparison with other settings; name another folder with -o");
+            }
+            return former;
+        }
+        Json result = measurement.take().put("settings", settings);
+        byte[] bytes = (result + "\n").getBytes(StandardCharsets.UTF_8);
+        AtomicFile.write(file, out -> out.write(bytes));
+        return JSON.std.mapFrom(bytes);
+    }
+
+    /** Runs a recipe, or tells why it does not apply to the network. */
+    private static Json attempt(CompareTrial trial, Recipe recipe, Bits bits, CompareTrial.Terms terms)
+            throws IOException {
+        try {
+            return trial.of(recipe, bits, terms);
+        } catch (IllegalArgumentException | UnsupportedOperationException e) {
+            return new Json()
+                    .put("recipe", recipe.id())
+                    .put("weightBits", bits.weight())
+                    .put("activationBits", bits.activation())
+                    .put("failed", Failure.oneLine(String.valueOf(e.getMessage())));
+        }
+    }
+
+    private static String sentence(Map<String, Object> result) {
+        Object failed = result.get("failed");
+        return failed != null
+                ? failed.toString()
+                : String.format(
+                        Locale.ROOT,
+                        "%.2f dB in %.0f s",
+                        number(result, "quantized", "psnr"),
+                        number(result, "seconds"));
+    }
+
+    private static double number(Map<String, Object> result, String... path) {
+        Object value = result;
+        for (String key : path) {
+            value = Objects.requireNonNull(((Map<?, ?>) value).get(key), key);
+        }
+        return ((Number) value).doubleValue();
+    }
+
+    private static String text(Map<String, Object> result, String key) {
+        return String.valueOf(result.get(key));
+    }
+
+    private void report(
+            Compute compute,
+            CompareTrial.Terms terms,
+            List<Map<String, Object>> references,
+            List<Map<String, Object>> results)
+            throws IOException {
+        Json all = Json.ofCommand("compare")
+                .put("protocol", "noise of " + CompareTrial.NOISE + " grey levels, JPEG quality " + CompareTrial.JPEG)
+                .put("seconds", terms.steps() == null ? terms.budget().toSeconds() : null)
+                .put("steps", terms.steps())
+                .put("backend", InfoCommand.backend(compute))
+                .put("models", references)
+                .put("results", results);
+        write(output.resolve("results.json"), all + "\n");
+        write(output.resolve("results.csv"), csv(references, results));
+        try (InputStream in = Objects.requireNonNull(CompareCommand.class.getResourceAsStream("compare.html"))) {
+            String page = new String(in.readAllBytes(), StandardCharsets.UTF_8);
+            // In a script element only an end tag could end the data.
+            write(
+                    output.resolve("index.html"),
+                    page.replace("{{DATA}}", all.toString().replace("</", "<\\/")));
+        }
+        if (console.json()) {
+            console.print(all);
+            return;
+        }
+        for (Map<String, Object> reference : references) {
+            print(reference, results);
+        }
+        console.print(
+                "%s kernels, %d threads; page: %s",
+                KernelProvider.kernels().name(), compute.threads(), output.resolve("index.html"));
+    }
+
+    private static void write(Path file, String text) throws IOException {
+        AtomicFile.write(file, out -> out.write(text.getBytes(StandardCharsets.UTF_8)));
+    }
+
+    private void print(Map<String, Object> reference, List<Map<String, Object>> results) {
+        double fp32 = number(reference, "fp32", "psnr");
+        console.print(
+                "%s x%s, %d images: bicubic %.2f dB, fp32 %.2f dB",
+                text(reference, "model"),
+                text(reference, "scale"),
+                ((List<?>) Objects.requireNonNull(reference.get("images"))).size(),
+                number(reference, "bicubic", "psnr"),
+                fp32);
+        console.print(
+                "%-6s %-18s %9s %8s %7s %8s %8s %8s %8s %7s",
+                "bits", "recipe", "PSNR", "drop", "SSIM", "noisy", "JPEG", "bits/w", "size", "s");
+        for (Bits each : bits) {
+            List<Map<String, Object>> rows = results.stream()
+                    .filter(r -> Objects.equals(r.get("model"), reference.get("model"))
+                            && !r.containsKey("failed")
+                            && number(r, "weightBits") == each.weight()
+                            && number(r, "activationBits") == each.activation())
+                    .sorted(Comparator.comparingDouble((Map<String, Object> r) -> -number(r, "quantized", "psnr")))
+                    .toList();
+            double least = rows.stream()
+                    .filter(r -> MINMAX.equals(r.get("recipe")))
+                    .mapToDouble(r -> number(r, "quantized", "psnr"))
+                    .findFirst()
+                    .orElse(Double.NEGATIVE_INFINITY);
+            for (Map<String, Object> r : rows) {
+                double psnr = number(r, "quantized", "psnr");
+                console.print(
+                        "%-6s %-18s %6.2f dB %+8.2f %7.4f %8.2f %8.2f %8.2f %5.0f kB %7.1f%s",
+                        each,
+                        text(r, "recipe"),
+                        psnr,
+                        psnr - fp32,
+                        number(r, "quantized", "ssim"),
+                        number(r, "quantized", "psnrOfNoisy"),
+                        number(r, "quantized", "psnrOfJpeg"),
+                        number(r, "bitsPerWeight"),
+                        number(r, "bytes") * 1e-3,
+                        number(r, "seconds"),
+                        psnr < least ? "  below min-max" : "");
+            }
+        }
+        results.stream()
+                .filter(r -> r.containsKey("failed"))
+                .forEach(r -> console.print("%s does not apply: %s", text(r, "recipe"), text(r, "failed")));
+        console.print("");
+    }
+
+    private static String csv(List<Map<String, Object>> references, List<Map<String, Object>> results) {
+        StringBuilder csv = new StringBuilder("model,recipe,weight_bits,activation_bits,steps,seconds,psnr,drop,ssim,"
+                + "psnr_noisy,psnr_jpeg,bits_per_weight,bytes,speedup\n");
+        for (Map<String, Object> r : results) {
+            if (r.containsKey("failed")) {
+                continue;
+            }
+            double fp32 = references.stream()
+                    .filter(m -> Objects.equals(m.get("model"), r.get("model")))
+                    .mapToDouble(m -> number(m, "fp32", "psnr"))
+                    .findFirst()
+                    .orElseThrow();
+            double psnr = number(r, "quantized", "psnr");
+            csv.append(String.format(
+                    Locale.ROOT,
+                    "\"%s\",%s,%.0f,%.0f,%.0f,%.2f,%.4f,%.4f,%.5f,%.4f,%.4f,%.4f,%.0f,%.3f%n",
+                    String.valueOf(r.get("model")).replace("\"", "\"\""),
+                    text(r, "recipe"),
+                    number(r, "weightBits"),
+                    number(r, "activationBits"),
+                    number(r, "steps"),
+                    number(r, "seconds"),
+                    psnr,
+                    psnr - fp32,
+                    number(r, "quantized", "ssim"),
+                    number(r, "quantized", "psnrOfNoisy"),
+                    number(r, "quantized", "psnrOfJpeg"),
+                    number(r, "bitsPerWeight"),
+                    number(r, "bytes"),
+                    number(r, "speedup")));
+        }
+        return csv.toString();
+    }
+}

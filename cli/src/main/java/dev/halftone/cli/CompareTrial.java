@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.cli;
+
+import dev.halftone.models.Evaluation;
+import dev.halftone.models.Evaluation.Pair;
+import dev.halftone.models.SuperResolutionNetwork;
+import dev.halftone.models.Tiler;
+import dev.halftone.models.Upscaler;
+import dev.halftone.models.Zoo;
+import dev.halftone.models.image.Bicubic;
+import dev.halftone.models.image.DecodedImage;
+import dev.halftone.models.image.Degradation;
+import dev.halftone.models.image.ImageFiles;
+import dev.halftone.models.image.ImageFormat;
+import dev.halftone.models.image.Pixels;
+import dev.halftone.quant.Quantization;
+import dev.halftone.quant.Quantization.LayerReport;
+import dev.halftone.quant.QuantizedModelFile;
+import dev.halftone.quant.Recipe;
+import dev.halftone.quant.Scope;
+import dev.halftone.quant.Supervision;
+import dev.halftone.tensor.Compute;
+import dev.halftone.tensor.Tensor;
+import dev.halftone.tensor.io.WeightFile;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Base64;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.function.UnaryOperator;
+import org.jspecify.annotations.Nullable;
+
+/** What {@code compare} measures of one network: the one protocol for its fp32 self and for what every recipe makes of it. */
+final class CompareTrial {
+    /**
+     * What is the same for all recipes.
+     *
+     * @param scope the layers
+     * @param steps of training where a recipe trains, or null
+     * @param budget of time for a recipe, where {@code steps} is null
+     */
+    record Terms(Scope scope, @Nullable Long steps, Duration budget) {}
+
+    /** Grey levels of noise on the low-resolution images. */
+    static final double NOISE = 5;
+
+    /** Quality of the JPEG files that the low-resolution images went through. */
+    static final float JPEG = 0.5f;
+
+    private static final int SPEED_ROUNDS = 3;
+    private static final int CROPS = 3;
+    private static final int CROP = 128;
+    private static final int CROP_STRIDE = 16;
+
+    private final Compute compute;
+    private final String model;
+    private final WeightFile source;
+    private final SuperResolutionNetwork full;
+    private final Calibration calibration;
+    private final List<Pair> pairs;
+    private final List<Pair> noisy;
+    private final List<Pair> compressed;
+
+    CompareTrial(Compute compute, String model, WeightFile source, Calibration calibration, List<Pair> pairs)
+            throws IOException {
+        this.compute = compute;
+        this.model = model;
+        this.source = source;
+        this.full = Zoo.build(source, 0);
+        this.calibration = calibration;
+        this.pairs = pairs;
+        this.noisy = pairs.stream()
+                .map(p -> new Pair(
+                        p.name(), Degradation.noise(p.low(), NOISE, p.name().hashCode()), p.high()))
+                .toList();
+        this.compressed = pairs.stream()
+                .map(p -> new Pair(p.name(), Degradation.jpeg(p.low(), JPEG), p.high()))
+                .toList();
+    }
+
+    /** Measures bicubic interpolation and the network in fp32. */
+    Json reference() {
+        long bytes = full.module().parameters().values().stream()
+                .mapToLong(p -> (long) Float.BYTES * p.value().size())
+                .sum();
+        Evaluation bicubic = Evaluation.bicubic(compute, pairs, full.scale());
+        UnaryOperator<Tensor> enlarge = low -> Bicubic.resizeUint8(compute, low, full.scale());
+        return new Json()
+                .put("model", model)
+                .put("scale", full.scale())
+                .put("protocol", Evaluation.protocol(full.scale()))
+                .put("images", pairs.stream().map(Pair::name).toList())
+                .put("bytes", bytes)
+                .put("fp32", quality(full))
+                .put(
+                        "bicubic",
+                        new Json()
+                                .put("psnr", bicubic.mean().psnr())
+                                .put("ssim", bicubic.mean().ssim())
+                                .put("crops", crops(enlarge)))
+                .put("truth", truth());
+    }
+
+    /** Quantizes with a recipe and measures the packed network. */
+    Json of(Recipe recipe, Bits bits, Terms terms) throws IOException {
+        Json result = new Json()
+                .put("model", model)
+                .put("recipe", recipe.id())
+                .put("summary", recipe.summary())
+                .put("paper", recipe.paper())
+                .put("fidelity", recipe.fidelity().name().toLowerCase(Locale.ROOT))
+                .put("weightBits", bits.weight())
+                .put("activationBits", bits.activation());
+        SuperResolutionNetwork low = Zoo.build(source, 0);
+        long start = System.nanoTime();
+        Quantization run = new Quantization(
+                compute,
+                low.module(),
+                new Quantization.Options(bits.weight(), bits.activation(), terms.scope()),
+                calibration::batch);
+        run.supervise(new Supervision(full.module(), calibration.heldBack(), null, (step, of, loss) -> {}));
+        Recipe fitting = !recipe.trains()
+                ? recipe
+                : terms.steps() == null ? recipe.within(terms.budget(), run) : recipe.withSteps(terms.steps());
+        fitting.apply(run);
+        List<LayerReport> layers = run.pack();
+        double seconds = (System.nanoTime() - start) * 1e-9;
+        Map<String, Double> errors = run.outputErrors();
+        return result.put("steps", fitting.steps())
+                .put("seconds", seconds)
+                .put("bytes", bytes(low))
+                .put("bitsPerWeight", QuantizeReport.bitsPerWeight(low))
+                .put("packed", layers.stream().filter(LayerReport::packed).count())
+                .put("speedup", speedup(low))
+                .put("quantized", quality(low))
+                .put(
+                        "layers",
+                        layers.stream()
+                                .map(layer -> new Json()
+                                        .put("name", layer.name())
+                                        .put("weightError", layer.weightError())
+                                        .put("activationError", layer.activationError())
+                                        .put("outputError", errors.get(layer.name()))
+                                        .put("measures", layer.measures())
+                                        .entries())
+                                .toList());
+    }
+
+    private Json quality(SuperResolutionNetwork network) {
+        try (Upscaler upscaler = Upscaler.of(network, compute)) {
+            Evaluation plain = evaluate(upscaler, pairs);
+            return new Json()
+                    .put("psnr", plain.mean().psnr())
+                    .put("ssim", plain.mean().ssim())
+                    .put("psnrOfNoisy", evaluate(upscaler, noisy).mean().psnr())
+                    .put("psnrOfJpeg", evaluate(upscaler, compressed).mean().psnr())
+                    .put(
+                            "images",
+                            plain.images().stream().map(Evaluation.Score::psnr).toList())
+                    .put("crops", crops(upscaler::upscale));
+        }
+    }
+
+    private Evaluation evaluate(Upscaler upscaler, List<Pair> on) {
+        return Evaluation.run(compute, on, full.scale(), upscaler::upscale, Tiler.Progress.NONE);
+    }
+
+    /** Returns how many times as fast as in fp32 the network is, on the first image and in turns. */
+    private double speedup(SuperResolutionNetwork low) {
+        Tensor image = pairs.getFirst().low();
+        try (Upscaler fp32 = Upscaler.of(full, compute);
+                Upscaler packed = Upscaler.of(low, compute)) {
+            List<Double> ratios = new ArrayList<>();
+            for (int round = 0; round <= SPEED_ROUNDS; round++) {
+                double ratio = nanos(fp32, image) / nanos(packed, image);
+                if (round > 0) { // the first makes buffers and machine code
+                    ratios.add(ratio);
+                }
+            }
+            return ratios.stream().sorted().toList().get(SPEED_ROUNDS / 2);
+        }
+    }
+
+    private static double nanos(Upscaler upscaler, Tensor image) {
+        long start = System.nanoTime();
+        upscaler.upscale(image);
+        return System.nanoTime() - start;
+    }
+
+    private static long bytes(SuperResolutionNetwork low) throws IOException {
+        Path file = Files.createTempFile("halftone", ".safetensors");
+        try {
+            QuantizedModelFile.write(file, low.module(), low.metadata());
+            return Files.size(file);
+        } finally {
+            Files.delete(file);
+        }
+    }
+
+    private List<String> truth() {
+        return pairs.stream()
+                .limit(CROPS)
+                .map(pair -> png(crop(pair.high(), pair)))
+                .toList();
+    }
+
+    /** Returns the liveliest parts of the first images, enlarged, as data URLs. */
+    private List<String> crops(UnaryOperator<Tensor> upscale) {
+        return pairs.stream()
+                .limit(CROPS)
+                .map(pair -> png(crop(upscale.apply(pair.low()), pair)))
+                .toList();
+    }
+
+    private static Tensor crop(Tensor image, Pair pair) {
+        Tensor high = pair.high();
+        int height = Math.min(CROP, high.dim(0));
+        int width = Math.min(CROP, high.dim(1));
+        int top = 0;
+        int left = 0;
+        double most = -1;
+        for (int y = 0; y + height <= high.dim(0); y += CROP_STRIDE) {
+            for (int x = 0; x + width <= high.dim(1); x += CROP_STRIDE) {
+                double detail = detail(high, y, x, height, width);
+                if (detail > most) {
+                    most = detail;
+                    top = y;
+                    left = x;
+                }
+            }
+        }
+        return Pixels.crop(image, top, left, height, width);
+    }
+
+    /** Returns the sum of differences between neighbours of the green channel. */
+    private static double detail(Tensor image, int top, int left, int height, int width) {
+        double sum = 0;
+        for (int y = top + 1; y < top + height; y++) {
+            for (int x = left + 1; x < left + width; x++) {
+                float here = image.get(y, x, 1);
+                sum += Math.abs(here - image.get(y - 1, x, 1)) + Math.abs(here - image.get(y, x - 1, 1));
+            }
+        }
+        return sum;
+    }
+
+    private static String png(Tensor image) {
+        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+        try {
+            ImageFiles.write(bytes, ImageFormat.PNG, new DecodedImage(Pixels.toUint8(image), null).rows());
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+        return "data:image/png;base64," + Base64.getEncoder().encodeToString(bytes.toByteArray());
+    }
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.fasterxml.jackson.jr.ob.JSON;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+final class CompareCommandTest {
+    @TempDir
+    private Path folder;
+
+    private Path network = Path.of("");
+    private Path images = Path.of("");
+    private Path output = Path.of("");
+
+    @BeforeEach
+    void writeInputs() throws IOException {
+        network = Samples.network(folder);
+        images = Samples.images(folder);
+        output = folder.resolve("results");
+    }
+
+    private Run compare(Object... more) {
+        return Run.of(
+                new Object[] {
+                    "compare",
+                    network,
+                    "--bits",
+                    "4,w2a3",
+                    "--recipes",
+                    "minmax,dobi-distill",
+                    "--steps",
+                    2,
+                    "--images",
+                    images,
+                    "-o",
+                    output
+                },
+                more);
+    }
+
+    @Test
+    void measuresEveryRecipeAtEveryWidth() throws IOException {
+        Map<String, Object> json = compare("--json").json();
+        assertThat((List<?>) json.get("models")).hasSize(1);
+        List<?> results = (List<?>) json.get("results");
+        assertThat(results).hasSize(4).allSatisfy(r -> {
+            assertThat(r)
+                    .asInstanceOf(Run.OBJECT)
+                    .containsKeys("quantized", "seconds", "bytes", "speedup", "layers", "bitsPerWeight")
+                    .doesNotContainKey("failed");
+            assertThat((List<?>) Run.value(JSON.std.mapFrom(JSON.std.asString(r)), "quantized", "crops"))
+                    .allSatisfy(crop -> assertThat(crop.toString()).startsWith("data:image/png;base64,"));
+        });
+        assertThat(results)
+                .extracting(r -> ((Map<?, ?>) r).get("recipe") + " " + ((Map<?, ?>) r).get("weightBits") + " "
+                        + ((Map<?, ?>) r).get("steps"))
+                .containsExactly("minmax 4 0", "dobi-distill 4 2", "minmax 2 0", "dobi-distill 2 2");
+        assertThat(Files.readAllLines(output.resolve("results.csv"))).hasSize(5);
+        assertThat(JSON.std.mapFrom(Files.readString(output.resolve("results.json"))))
+                .isEqualTo(json);
+    }
+
+    /** The score is the one that the other commands measure. */
+    @Test
+    void agreesWithQuantize() throws IOException {
+        Run.of(
+                        "quantize",
+                        network,
+                        "4bit",
+                        "--recipe",
+                        "minmax",
+                        "--images",
+                        images,
+                        "--json",
+                        "-o",
+                        folder.resolve("q.safetensors"))
+                .json();
+        Map<String, Object> quantized = Run.of(
+                        "evaluate", folder.resolve("q.safetensors"), "--images", images, "--json")
+                .json();
+        Map<String, Object> json =
+                compare("--bits", "4", "--recipes", "minmax", "--json").json();
+        assertThat((List<?>) json.get("results"))
+                .singleElement()
+                .satisfies(r -> assertThat(Run.value(JSON.std.mapFrom(JSON.std.asString(r)), "quantized", "psnr"))
+                        .isEqualTo(Run.value(quantized, "mean", "psnr")));
+    }
+
+    @Test
+    void goesOnWhereItWasInterrupted() throws IOException {
+        compare("--recipes", "minmax").assertSucceeded();
+        Path cell;
+        try (var files = Files.list(output.resolve("cells"))) {
+            cell = files.filter(f -> f.toString().contains("w2a3")).findFirst().orElseThrow();
+        }
+        String former = Files.readString(cell);
+        Run second = compare();
+        second.assertSucceeded();
+        assertThat(Files.readString(cell)).isEqualTo(former);
+        assertThat(second.err()).contains("dobi-distill w2a3").doesNotContain("minmax w2a3");
+        assertThat(second.out()).contains("minmax", "dobi-distill", "w2a3", "index.html");
+    }
+
+    @Test
+    void pageHoldsTheResults() throws IOException {
+        compare().assertSucceeded();
+        String page = Files.readString(output.resolve("index.html"));
+        assertThat(page)
+                .doesNotContain("{{DATA}}")
+                .contains("\"dobi-distill\"")
+                .doesNotContainPattern("(src|href)=\"https?:|url\\(http|fetch\\(");
+    }
+
+    @Test
+    void refusesWhatItCannotDo() {
+        compare("--recipes", "minmax").assertSucceeded();
+        compare("--seed", 5).assertFailed(ExitCode.USAGE, "other settings");
+        compare("--recipes", "none").assertFailed(ExitCode.USAGE, "no recipe 'none'");
+        compare("--bits", "9").assertFailed(ExitCode.USAGE, "9");
+        compare("--scope", "tail").assertFailed(ExitCode.USAGE, "--scope");
+    }
+}
