@@ -2,6 +2,8 @@
 package dev.halftone.cli;
 
 import dev.halftone.models.Zoo;
+import dev.halftone.models.image.ImageFiles;
+import dev.halftone.models.image.ImageFormat;
 import dev.halftone.tensor.io.InvalidFileException;
 import dev.halftone.tensor.io.StoredTensor;
 import dev.halftone.tensor.io.WeightFile;
@@ -30,7 +32,7 @@ final class InspectCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        WeightFile weights = WeightFile.read(file);
+        WeightFile weights = read();
         List<TensorSummary> tensors = new ArrayList<>();
         long bytes = 0;
         for (StoredTensor tensor : weights.tensors().values()) {
@@ -62,6 +64,17 @@ final class InspectCommand implements Callable<Integer> {
             print(tensors);
         }
         return ExitCode.OK;
+    }
+
+    private WeightFile read() throws InvalidFileException {
+        try {
+            return WeightFile.read(file);
+        } catch (InvalidFileException e) {
+            // Only now: a safetensors file may begin like a bitmap.
+            ImageFormat image = ImageFiles.format(file).orElseThrow(() -> e);
+            throw new InvalidFileException(
+                    file, "is a " + image + " image; inspect reads weights: .safetensors, .pth and .pt files", e);
+        }
     }
 
     private void print(List<TensorSummary> tensors) {

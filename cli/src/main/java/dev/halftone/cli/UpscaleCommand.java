@@ -51,11 +51,14 @@ final class UpscaleCommand implements Callable<Integer> {
             names = {"-o", "--output"},
             required = true,
             paramLabel = "OUTPUT",
+            converter = OutputPath.Converter.class,
             description = {
-                "The image to write, whose ending says the format, or the folder to write several into;",
-                "- is standard output."
+                "The image to write, whose ending says the format, or the folder to write into, which is created",
+                "(for one image say so with a slash: RESULTS/); - is standard output."
             })
-    private Path output = Path.of("");
+    private OutputPath named = new OutputPath(Path.of(""), false);
+
+    private Path output = named.path();
 
     @Option(
             names = {"-m", "--model"},
@@ -99,6 +102,7 @@ final class UpscaleCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
+        output = named.path();
         if (output.toString().isEmpty()) {
             throw new UsageException("--output is empty; name a file or a folder");
         }
@@ -113,7 +117,7 @@ final class UpscaleCommand implements Callable<Integer> {
                 Upscalers upscalers = new Upscalers(model, compute, tile)) {
             UpscaleJob job = new UpscaleJob(upscalers, target, model);
             Path input = inputs.getFirst();
-            boolean several = inputs.size() > 1 || Files.isDirectory(input) || Files.isDirectory(output);
+            boolean several = inputs.size() > 1 || Files.isDirectory(input) || named.isFolder();
             Destination destination = new Destination(console, output);
             if (raw != null) {
                 if (several) {
@@ -159,7 +163,8 @@ final class UpscaleCommand implements Callable<Integer> {
     }
 
     private static Json describe(Json to, Path input, Path output, UpscaleJob.Done done) {
-        return to.put("scale", done.scale())
+        return to.put("scale", done.scale() == Math.rint(done.scale()) ? (Number) (long) done.scale() : done.scale())
+                .put("modelScale", done.modelScale())
                 .put("input", input.toString())
                 .put("output", output.toString())
                 .put("width", done.header().width())
@@ -211,9 +216,7 @@ final class UpscaleCommand implements Callable<Integer> {
         if (Destination.isStandard(output) || inputs.stream().anyMatch(Destination::isStandard)) {
             throw new UsageException("- is one image; name files and folders to upscale several");
         }
-        if (Files.exists(output)
-                ? !Files.isDirectory(output)
-                : ImageFormat.of(output).isPresent()) {
+        if (!named.isFolder() && (Files.exists(output) || ImageFormat.of(output).isPresent())) {
             throw new UsageException(output + " is one image; name a folder to write several into");
         }
         BatchFiles.Rules rules = batch.rules();

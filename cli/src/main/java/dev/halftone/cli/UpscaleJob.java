@@ -30,9 +30,10 @@ record UpscaleJob(Upscalers upscalers, Target target, String model) {
      *
      * @param header the result's
      * @param how one line that says so, for example {@code x2 by edsr, then resized by 1.55}
-     * @param scale the network's factor, 1 if none ran
+     * @param scale how many times as large as the input the result is
+     * @param modelScale the network's part in it, 1 if none ran
      */
-    record Done(ImageHeader header, String how, int scale, double seconds) {}
+    record Done(ImageHeader header, String how, double scale, int modelScale, double seconds) {}
 
     /**
      * Checks that a format can hold the result of an image.
@@ -58,9 +59,11 @@ record UpscaleJob(Upscalers upscalers, Target target, String model) {
         ImageRows result = upscaler.upscale(input, target, progress);
         sink.write(result);
         int scale = target.enlarges(input.header(), upscaler.scale()) ? upscaler.scale() : 1;
+        double factor = target.factor(input.header());
         return new Done(
                 result.header(),
                 how(input.header(), result.header(), scale),
+                factor == 0 ? upscaler.scale() : factor,
                 scale,
                 (System.nanoTime() - start) * 1e-9);
     }

@@ -56,6 +56,12 @@ final class InspectCommandTest {
     }
 
     @Test
+    void saysThatAnImageIsOne() throws IOException {
+        Path image = Samples.images(folder).resolve("a.png");
+        Run.of("inspect", image).assertFailed(ExitCode.BAD_INPUT, "a.png is a PNG image", ".safetensors");
+    }
+
+    @Test
     void refusesEveryDamagedOrMaliciousFile() throws IOException {
         Path bad = Path.of(System.getProperty("halftone.root"), "test-data/golden/bad");
         List<String> names = Samples.names(bad);

@@ -2,9 +2,16 @@
 package dev.halftone.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
 
+import dev.halftone.models.image.Channels;
+import dev.halftone.models.image.ColourTags;
 import dev.halftone.models.image.ImageFiles;
+import dev.halftone.models.image.ImageHeader;
+import dev.halftone.models.image.ImageRows;
 import dev.halftone.tensor.Shape;
+import java.awt.color.ColorSpace;
+import java.awt.color.ICC_Profile;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -47,6 +54,7 @@ final class UpscaleCommandTest {
         assertThat(json)
                 .containsEntry("command", "upscale")
                 .containsEntry("scale", 2)
+                .containsEntry("modelScale", 2)
                 .containsEntry("width", 200)
                 .containsEntry("height", 192)
                 .containsEntry("output", output.toString());
@@ -91,6 +99,52 @@ final class UpscaleCommandTest {
     }
 
     @Test
+    void keepsAProfileAndSixteenBitsOfTransparentColours() throws IOException {
+        byte[] profile = ICC_Profile.getInstance(ColorSpace.CS_LINEAR_RGB).getData();
+        ImageHeader header = new ImageHeader(24, 16, Channels.RGB_ALPHA, 16, new ColourTags(profile, List.of()));
+        ImageFiles.write(input, new ImageRows() {
+            @Override
+            public ImageHeader header() {
+                return header;
+            }
+
+            @Override
+            public void next(float[] row) {
+                for (int x = 0; x < 24; x++) {
+                    // Half of it is transparent, and of a colour that must not show.
+                    row[4 * x] = x < 12 ? 100.25f : 255;
+                    row[4 * x + 1] = x < 12 ? 50.5f : 0;
+                    row[4 * x + 2] = x < 12 ? 200.75f : 255;
+                    row[4 * x + 3] = x < 12 ? 255 : 0;
+                }
+            }
+        });
+        assertThat(Run.of("upscale", input, "-o", output, "-m", "edsr-small").exitCode())
+                .isZero();
+        try (ImageRows rows = ImageFiles.open(output)) {
+            assertThat(rows.header())
+                    .isEqualTo(new ImageHeader(
+                            48, 32, Channels.RGB_ALPHA, 16, rows.header().tags()));
+            assertThat(rows.header().tags().iccProfile()).isEqualTo(profile);
+            float[] row = new float[rows.header().rowSize()];
+            for (int y = 0; y < 32; y++) {
+                rows.next(row);
+                // Near the border a network takes what is outside for black.
+                for (int x = 8; x < 40 && y >= 8 && y < 24; x++) {
+                    if (row[4 * x + 3] > 0) {
+                        assertThat(row[4 * x]).isCloseTo(100.25f, within(1f));
+                        assertThat(row[4 * x + 1]).isCloseTo(50.5f, within(1f));
+                        assertThat(row[4 * x + 2]).isCloseTo(200.75f, within(1f));
+                    }
+                }
+                assertThat(row[4 * 4 + 3]).isEqualTo(255);
+                assertThat(row[4 * 40 + 3]).isZero();
+                assertThat(row[4 * 23 + 3]).isBetween(130f, 255f);
+            }
+        }
+    }
+
+    @Test
     void refusesAFormatThatCannotHoldTheResult() throws IOException {
         Path transparent = folder.resolve("transparent.png");
         ImageIO.write(new BufferedImage(20, 20, BufferedImage.TYPE_INT_ARGB), "png", transparent.toFile());
@@ -124,6 +178,28 @@ final class UpscaleCommandTest {
                 .startsWith(output + ": " + expected + ", " + how.replace("tiny", network.toString()) + " in ");
         BufferedImage image = ImageIO.read(output.toFile());
         assertThat(image.getWidth() + " x " + image.getHeight()).isEqualTo(expected);
+    }
+
+    @Test
+    void jsonHasTheWholeFactorAndTheModels() throws IOException {
+        assertThat(Run.of("upscale", input, "-o", output, "-m", network, "-s", 3.1, "--json")
+                        .json())
+                .containsEntry("scale", 3.1)
+                .containsEntry("modelScale", 2)
+                .containsEntry("width", 310);
+        assertThat(Run.of("upscale", input, "-o", output, "-m", network, "--width", 50, "--json")
+                        .json())
+                .containsEntry("scale", 0.5)
+                .containsEntry("modelScale", 1);
+    }
+
+    @Test
+    void aSlashAtTheEndSaysFolder() throws IOException {
+        Path results = folder.resolve("new/results");
+        Run run = Run.of("upscale", input, "-o", results + "/", "-m", network);
+        assertThat(run.exitCode()).as(run.err()).isZero();
+        assertThat(ImageFiles.read(results.resolve("a.png")).rgb().dim(1)).isEqualTo(200);
+        Run.of("upscale", input, "-o", input + "/", "-m", network).assertFailed(ExitCode.USAGE, "a.png is the input");
     }
 
     @Test

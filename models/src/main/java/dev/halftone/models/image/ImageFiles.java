@@ -11,6 +11,7 @@ import java.io.InputStream;
 import java.io.OutputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Optional;
 import javax.imageio.IIOException;
 import org.jspecify.annotations.Nullable;
 
@@ -31,6 +32,15 @@ public final class ImageFiles {
     /** Returns whether a file's name ends like that of an image that can be written. */
     public static boolean isWritable(Path file) {
         return ImageFormat.of(file).filter(ImageFormat::writable).isPresent();
+    }
+
+    /** Returns the format that a file's first bytes stand for; empty if for none, or if it cannot be read. */
+    public static Optional<ImageFormat> format(Path file) {
+        try (InputStream in = Files.newInputStream(file)) {
+            return ImageFormat.of(in.readNBytes(ImageFormat.START));
+        } catch (IOException e) {
+            return Optional.empty();
+        }
     }
 
     /**
