@@ -20,6 +20,9 @@ record Failure(int exitCode, String sentence) {
         return switch (cause) {
             case UncheckedIOException e when e.getCause() != null -> of(e.getCause());
             case UsageException e -> new Failure(ExitCode.USAGE, sentence(e));
+            // It is not the file's fault.
+            case InvalidFileException e
+            when hasRunOutOfMemory(e) -> new Failure(ExitCode.FAILED, sentence(e) + ": give more with --memory");
             case InvalidFileException e -> new Failure(ExitCode.BAD_INPUT, sentence(e));
             case NoSuchFileException e -> new Failure(ExitCode.BAD_INPUT, e.getFile() + " does not exist");
             case UnavailableKernelsException e -> new Failure(ExitCode.NO_BACKEND, sentence(e));
@@ -39,6 +42,10 @@ record Failure(int exitCode, String sentence) {
                         ExitCode.FAILED,
                         "internal error, please report it with the output of -v: " + oneLine(cause.toString()));
         };
+    }
+
+    private static boolean hasRunOutOfMemory(Throwable e) {
+        return e instanceof OutOfMemoryError || (e.getCause() != null && hasRunOutOfMemory(e.getCause()));
     }
 
     private static String sentence(Throwable e) {
