@@ -35,6 +35,9 @@ public final class TorchFile {
     /** Characters of a name; with names of any length, many tensors in one dictionary of a long name take the square of the file. */
     private static final int MAX_NAME = 1000;
 
+    /** So many characters of a name count as a value that is visited; a tensor takes far more bytes than its name. */
+    private static final int NAME_PER_VISIT = 8;
+
     private final Path path;
     private final Map<String, StoredTensor> tensors = new LinkedHashMap<>();
     private final Map<String, MemorySegment> storages = new LinkedHashMap<>();
@@ -185,7 +188,7 @@ public final class TorchFile {
     }
 
     private void visit(int depth) throws InvalidFileException {
-        if (depth > MAX_DEPTH || visits-- == 0) {
+        if (depth > MAX_DEPTH || --visits < 0) {
             throw invalid("is nested deeper than " + MAX_DEPTH + " levels or contains itself");
         }
     }
@@ -223,7 +226,7 @@ public final class TorchFile {
                 for (Map.Entry<?, ?> e : map.entrySet()) {
                     String key = String.valueOf(e.getKey());
                     int before = tensors.size();
-                    collect(join(name, key), e.getValue(), depth + 1);
+                    collectPart(name, key, e.getValue(), depth + 1);
                     if (depth == 0 && e.getValue() instanceof Map && tensors.size() > before) {
                         sections.add(key);
                     }
@@ -231,14 +234,24 @@ public final class TorchFile {
             }
             case List<?> list -> {
                 for (int i = 0; i < list.size(); i++) {
-                    collect(join(name, Integer.toString(i)), list.get(i), depth + 1);
+                    collectPart(name, Integer.toString(i), list.get(i), depth + 1);
                 }
             }
             default -> {}
         }
     }
 
+    private void collectPart(String prefix, String name, Object value, int depth) throws InvalidFileException {
+        if (value instanceof Unpickler.TensorView || value instanceof Map || value instanceof List) {
+            collect(join(prefix, name), value, depth);
+        } else {
+            visit(depth);
+        }
+    }
+
     private String join(String prefix, String name) throws InvalidFileException {
+        // A list that is in a list twice, and so on, has long names for thousands of values in few bytes.
+        visits -= (prefix.length() + name.length()) / NAME_PER_VISIT;
         if (prefix.length() + name.length() > MAX_NAME) {
             throw invalid("has a name of more than " + MAX_NAME + " characters");
         }
