@@ -8,6 +8,7 @@ import dev.halftone.models.SuperResolutionNetwork;
 import dev.halftone.nn.Child;
 import dev.halftone.nn.Site;
 import dev.halftone.quant.ActivationQuantizer;
+import dev.halftone.quant.NormalizedQuantizer;
 import dev.halftone.quant.Quantization;
 import dev.halftone.quant.Quantization.LayerReport;
 import dev.halftone.quant.QuantizedConv2d;
@@ -16,6 +17,7 @@ import dev.halftone.quant.UniformQuantizer;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.UniformGrid;
 import dev.halftone.tensor.io.AtomicFile;
+import dev.halftone.tensor.kernels.ChannelNormalization;
 import dev.halftone.tensor.kernels.KernelProvider;
 import dev.halftone.tensor.kernels.Kernels;
 import java.io.IOException;
@@ -105,6 +107,12 @@ record QuantizeReport(
                 new Json()
                         .put("lower", grids.stream().map(UniformGrid::lower).toList())
                         .put("upper", grids.stream().map(UniformGrid::upper).toList())
+                        .entries();
+            case NormalizedQuantizer(ChannelNormalization normalization, UniformQuantizer normalized) ->
+                new Json()
+                        .put("offset", normalization.offset().toArray())
+                        .put("gain", normalization.gain().toArray())
+                        .put("normalized", activation(normalized))
                         .entries();
         };
     }

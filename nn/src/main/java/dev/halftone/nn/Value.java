@@ -24,6 +24,7 @@ import dev.halftone.nn.op.QuantizedConv2dOp;
 import dev.halftone.nn.op.ReflectPadOp;
 import dev.halftone.nn.op.ReshapeOp;
 import dev.halftone.nn.op.RollOp;
+import dev.halftone.nn.op.ScaleChannelsOp;
 import dev.halftone.nn.op.ScaleOp;
 import dev.halftone.nn.op.SliceOp;
 import dev.halftone.nn.op.SoftmaxOp;
@@ -131,6 +132,16 @@ public final class Value {
     /** {@code factor * this}. */
     public Value scale(float factor) {
         return graph.apply(new ScaleOp(factor), this);
+    }
+
+    /** Every channel along a dimension multiplied by a factor {@code [C]}; negative dimensions count from the end. */
+    public Value scaleChannels(int axis, Value factors) {
+        return graph.apply(new ScaleChannelsOp(axis, false), this, factors);
+    }
+
+    /** Every channel along a dimension divided by a factor {@code [C]}; negative dimensions count from the end. */
+    public Value divideChannels(int axis, Value factors) {
+        return graph.apply(new ScaleChannelsOp(axis, true), this, factors);
     }
 
     /** The same elements under another shape. */

@@ -4,7 +4,7 @@ package dev.halftone.quant;
 import dev.halftone.nn.Value;
 
 /** How an input of a layer is quantized. */
-public sealed interface ActivationQuantizer permits UniformQuantizer {
+public sealed interface ActivationQuantizer permits UniformQuantizer, NormalizedQuantizer {
     /** Returns the bits per code, 1 to 8. */
     int bits();
 

@@ -30,26 +30,30 @@ public record Distill(long steps, Trained trained, FeatureLoss featureLoss, doub
     /** What is trained. */
     public enum Trained {
         /** The bounds of weights and activations, as in the papers. */
-        BOUNDS("bounds", true, true, false),
+        BOUNDS("bounds", true, true, false, false),
         /** The weights and biases of all layers too. */
-        BOUNDS_AND_WEIGHTS("bounds, weights", true, true, true),
+        BOUNDS_AND_WEIGHTS("bounds, weights", true, true, true, false),
         /** The bounds of activations alone. */
-        INPUT_BOUNDS("input bounds", false, true, false),
+        INPUT_BOUNDS("input bounds", false, true, false, false),
         /** The bounds of weights alone. */
-        WEIGHT_BOUNDS("weight bounds", true, false, false),
+        WEIGHT_BOUNDS("weight bounds", true, false, false, false),
         /** The bounds of activations, and the weights and biases of all layers. */
-        INPUT_BOUNDS_AND_WEIGHTS("input bounds, weights", false, true, true);
+        INPUT_BOUNDS_AND_WEIGHTS("input bounds, weights", false, true, true, false),
+        /** The offsets and gains of the channels of normalised inputs. */
+        NORMALIZATIONS("normalizations", false, false, false, true);
 
         private final String id;
         private final boolean weightBounds;
         private final boolean inputBounds;
         private final boolean weights;
+        private final boolean normalizations;
 
-        Trained(String id, boolean weightBounds, boolean inputBounds, boolean weights) {
+        Trained(String id, boolean weightBounds, boolean inputBounds, boolean weights, boolean normalizations) {
             this.id = id;
             this.weightBounds = weightBounds;
             this.inputBounds = inputBounds;
             this.weights = weights;
+            this.normalizations = normalizations;
         }
     }
 
@@ -74,14 +78,16 @@ public record Distill(long steps, Trained trained, FeatureLoss featureLoss, doub
      * @param inputBounds of the bounds of activations
      * @param interval of weights and biases of quantized layers, for a layer of one interval; it is divided by their number
      * @param others of the layers that stay fp32, divided likewise
+     * @param normalizations of the gains of channels, and of their offsets in units of the distance of the bounds
      */
-    record Rates(double weightBounds, double inputBounds, double interval, double others) {
+    record Rates(double weightBounds, double inputBounds, double interval, double others, double normalizations) {
         static Rates of(Trained trained) {
             return new Rates(
                     trained.weightBounds ? 4e-3 : 0,
                     trained.inputBounds ? 4e-3 : 0,
                     trained.weights ? 5e-2 : 0,
-                    trained.weights ? 6e-3 : 0);
+                    trained.weights ? 6e-3 : 0,
+                    trained.normalizations ? 4e-3 : 0);
         }
 
         /** Returns the largest step of each of a network's parameters, 0 for those that are not trained. */
@@ -95,6 +101,10 @@ public record Distill(long steps, Trained trained, FeatureLoss featureLoss, doub
                 layer.layerParameters().forEach(p -> steps.put(p, rate * rootMeanSquare(p.value())));
                 layer.weightBounds((lower, upper) -> put(steps, weightBounds, lower, upper));
                 layer.inputBounds((lower, upper) -> put(steps, inputBounds, lower, upper));
+                layer.normalizations((offset, factor, distance) -> {
+                    steps.put(offset, normalizations * distance);
+                    steps.put(factor, normalizations);
+                });
             }
             return steps;
         }

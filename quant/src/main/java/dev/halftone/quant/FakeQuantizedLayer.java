@@ -139,6 +139,30 @@ public final class FakeQuantizedLayer extends Module {
                 input.bounds.separate();
             }
         }
+        if (layer.module() instanceof NormalizedLayer normalized) {
+            normalized.keepPositive();
+        }
+    }
+
+    /** Told of the channels of an input that is normalised. */
+    @FunctionalInterface
+    interface NormalizationVisitor {
+        /** The channels of an input have these parameters, and bounds this far apart before the input is normalised. */
+        void visit(Parameter offset, Parameter factor, double distance);
+    }
+
+    /** Shows every input that is normalised. */
+    void normalizations(NormalizationVisitor visitor) {
+        if (layer.module() instanceof NormalizedLayer normalized) {
+            for (int i = 0; i < inputs.size(); i++) {
+                Bounds bounds = inputs.get(i).bounds;
+                double gain = normalized.meanGain(i);
+                double distance = bounds == null
+                        ? 0
+                        : bounds.upper.value().get(0) - bounds.lower.value().get(0);
+                visitor.visit(normalized.offset(i), normalized.factor(i), distance / gain);
+            }
+        }
     }
 
     /** Returns the fp32 layer's own parameters. */

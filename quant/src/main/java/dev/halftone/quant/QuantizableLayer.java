@@ -11,6 +11,7 @@ import dev.halftone.nn.Site.Role;
 import dev.halftone.nn.Value;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 
@@ -143,7 +144,7 @@ sealed interface QuantizableLayer {
                     conv.weight().value(),
                     bias == null ? null : bias.value().copy(),
                     weights.getFirst(),
-                    grid(inputs.getFirst()));
+                    inputs.getFirst());
         }
     }
 
@@ -175,7 +176,7 @@ sealed interface QuantizableLayer {
         @Override
         public Module pack(List<UniformQuantizer> weights, List<ActivationQuantizer> inputs) {
             return QuantizedConv2d.of(
-                    linear.weight().value(), linear.bias().value().copy(), weights.getFirst(), grid(inputs.getFirst()));
+                    linear.weight().value(), linear.bias().value().copy(), weights.getFirst(), inputs.getFirst());
         }
     }
 
@@ -222,7 +223,7 @@ sealed interface QuantizableLayer {
         public Module pack(List<UniformQuantizer> weights, List<ActivationQuantizer> inputs) {
             QuantizedConv2d[] parts = new QuantizedConv2d[PARTS.size()];
             for (int i = 0; i < parts.length; i++) {
-                parts[i] = QuantizedConv2d.of(part(i).values(), bias(i).values(), weights.get(i), grid(inputs.get(i)));
+                parts[i] = QuantizedConv2d.of(part(i).values(), bias(i).values(), weights.get(i), inputs.get(i));
             }
             return new QuantizedProjections(parts[0], parts[1], parts[2]);
         }
@@ -257,6 +258,41 @@ sealed interface QuantizableLayer {
         public Module pack(List<UniformQuantizer> weights, List<ActivationQuantizer> inputs) {
             return new QuantizedAttention(
                     products, inputs.stream().map(QuantizableLayer::grid).toList());
+        }
+    }
+
+    /** A layer on normalised inputs; weight number {@code i} belongs to input number {@code i}. */
+    record Normalized(QuantizableLayer inner, NormalizedLayer normalized) implements QuantizableLayer {
+        @Override
+        public Module module() {
+            return normalized;
+        }
+
+        @Override
+        public List<Weight> weights() {
+            return inner.weights();
+        }
+
+        @Override
+        public List<String> inputs() {
+            return inner.inputs();
+        }
+
+        @Override
+        public Value forward(Value x, Operands operands) {
+            return normalized.forward(x, operands);
+        }
+
+        @Override
+        public Module pack(List<UniformQuantizer> weights, List<ActivationQuantizer> inputs) {
+            List<ActivationQuantizer> own = new ArrayList<>();
+            for (int i = 0; i < inputs.size(); i++) {
+                if (!(inputs.get(i) instanceof UniformQuantizer uniform)) {
+                    throw new IllegalArgumentException("a normalised input is quantized twice by " + inputs.get(i));
+                }
+                own.add(new NormalizedQuantizer(normalized.normalization(i), uniform));
+            }
+            return inner.pack(weights, own);
         }
     }
 

@@ -8,6 +8,7 @@ import dev.halftone.nn.Value;
 import dev.halftone.tensor.PackedCodes;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
+import dev.halftone.tensor.kernels.ChannelNormalization;
 import dev.halftone.tensor.kernels.KernelProvider;
 import dev.halftone.tensor.kernels.PackedConv;
 import dev.halftone.tensor.kernels.QuantizedConvWeight;
@@ -24,6 +25,7 @@ public final class QuantizedConv2d extends Module {
     private final PackedCodes codes;
     private final UniformQuantizer weight;
     private final UniformGrid activation;
+    private final @Nullable ChannelNormalization normalization;
     private final @Nullable Tensor bias;
     private final PackedConv packed;
 
@@ -43,6 +45,28 @@ public final class QuantizedConv2d extends Module {
             UniformQuantizer weight,
             UniformGrid activation,
             @Nullable Tensor bias) {
+        this(kernel, in, out, codes, weight, activation, null, bias);
+    }
+
+    /**
+     * Creates the layer from codes.
+     *
+     * @param codes {@code [kernel, kernel, in, out]}
+     * @param weight what they stand for, of the normalised input; per tensor or per output channel
+     * @param activation the grid on which inputs are quantized
+     * @param normalization what is done to the channels of an input before, or null
+     * @param bias {@code [out]}, or null
+     */
+    public QuantizedConv2d(
+            int kernel,
+            int in,
+            int out,
+            PackedCodes codes,
+            UniformQuantizer weight,
+            UniformGrid activation,
+            @Nullable ChannelNormalization normalization,
+            @Nullable Tensor bias) {
+        this.normalization = normalization;
         this.kernel = kernel;
         this.in = in;
         this.out = out;
@@ -58,14 +82,19 @@ public final class QuantizedConv2d extends Module {
         }
         packed = KernelProvider.kernels()
                 .lowBit()
-                .prepare(new QuantizedConvWeight(kernel, in, out, codes, scale, lower, bias), activation);
+                .prepare(
+                        new QuantizedConvWeight(kernel, in, out, codes, scale, lower, bias, normalization), activation);
     }
 
     /** Returns the layer that a convolution becomes under these quantizers. */
     public static QuantizedConv2d of(Conv2d conv, UniformQuantizer weight, UniformGrid activation) {
         requireSupported(conv);
         Parameter bias = conv.bias();
-        return of(conv.weight().value(), bias == null ? null : bias.value().copy(), weight, activation);
+        return of(
+                conv.weight().value(),
+                bias == null ? null : bias.value().copy(),
+                weight,
+                UniformQuantizer.perTensor(activation));
     }
 
     /**
@@ -73,14 +102,28 @@ public final class QuantizedConv2d extends Module {
      *
      * @param weight {@code [k, k, in, out]}, or {@code [in, out]} of a linear layer
      */
-    static QuantizedConv2d of(Tensor weight, @Nullable Tensor bias, UniformQuantizer quantizer, UniformGrid input) {
+    static QuantizedConv2d of(
+            Tensor weight, @Nullable Tensor bias, UniformQuantizer quantizer, ActivationQuantizer input) {
+        UniformGrid grid;
+        ChannelNormalization normalization;
+        switch (input) {
+            case UniformQuantizer uniform -> {
+                grid = QuantizableLayer.grid(uniform);
+                normalization = null;
+            }
+            case NormalizedQuantizer normalized -> {
+                grid = QuantizableLayer.grid(normalized.normalized());
+                normalization = normalized.normalization();
+            }
+        }
         return new QuantizedConv2d(
                 weight.shape().rank() == 2 ? 1 : weight.dim(0),
                 weight.dim(-2),
                 weight.dim(-1),
                 quantizer.codes(weight),
                 quantizer,
-                input,
+                grid,
+                normalization,
                 bias);
     }
 
@@ -113,6 +156,11 @@ public final class QuantizedConv2d extends Module {
         return activation;
     }
 
+    /** Returns what is done to the channels of an input before, or null. */
+    public @Nullable ChannelNormalization normalization() {
+        return normalization;
+    }
+
     /** Returns the bias {@code [out]}, or null. */
     public @Nullable Tensor bias() {
         return bias;
@@ -123,8 +171,12 @@ public final class QuantizedConv2d extends Module {
         return kernel;
     }
 
-    /** Returns the bits that codes and bounds take in a file: weight codes, weight bounds and the two activation bounds. */
+    /**
+     * Returns the bits that codes and bounds take in a file: weight codes, weight bounds, the two activation bounds, and the normalisation of
+     * channels.
+     */
     public long storedBits() {
-        return 8L * codes.toByteArray().length + 64L * weight.grids().size() + 64;
+        long channels = normalization == null ? 0 : normalization.channels();
+        return 8L * codes.toByteArray().length + 64L * weight.grids().size() + 64 + 64 * channels;
     }
 }

@@ -19,6 +19,7 @@ import dev.halftone.tensor.io.InvalidFileException;
 import dev.halftone.tensor.io.Safetensors;
 import dev.halftone.tensor.io.StoredTensor;
 import dev.halftone.tensor.io.WeightFile;
+import dev.halftone.tensor.kernels.ChannelNormalization;
 import java.io.IOException;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
@@ -35,7 +36,8 @@ import org.jspecify.annotations.Nullable;
  * The file of a quantized network: an ordinary safetensors file. A packed layer {@code L} has {@code L.weight_codes} (U8, the bytes
  * of {@link PackedCodes}), {@code L.weight_lower} and {@code L.weight_upper} ({@code [1]} or one per output channel),
  * {@code L.activation_lower} and {@code L.activation_upper} ({@code [1]}) and {@code L.bias}; all other tensors are fp32 under their
- * usual names. Metadata {@code quantized_layers} lists {@code L:weight bits:activation bits}, separated by commas.
+ * usual names. Where the input's channels are normalised before, there are {@code L.activation_offset} and {@code L.activation_gain}, one
+ * per input channel ({@link ChannelNormalization}). Metadata {@code quantized_layers} lists {@code L:weight bits:activation bits}, separated by commas.
  *
  * <p>Queries, keys and values of attention are three packed layers {@code L.q}, {@code L.k} and {@code L.v} in the place of the linear
  * layer {@code L}. The products of attention {@code L} have no weight, which is told by 0 bits, and four pairs of bounds {@code
@@ -45,6 +47,8 @@ public final class QuantizedModelFile {
     private static final String FORMAT_KEY = "halftone_format";
     private static final String FORMAT = "1";
     private static final String LAYERS_KEY = "quantized_layers";
+    private static final String OFFSET = ".activation_offset";
+    private static final String GAIN = ".activation_gain";
 
     private QuantizedModelFile() {}
 
@@ -95,6 +99,11 @@ public final class QuantizedModelFile {
         tensors.add(StoredTensor.of(name + ".weight_upper", q.weight().upper()));
         tensors.add(scalar(name + ".activation_lower", q.activation().lower()));
         tensors.add(scalar(name + ".activation_upper", q.activation().upper()));
+        ChannelNormalization normalization = q.normalization();
+        if (normalization != null) {
+            tensors.add(StoredTensor.of(name + OFFSET, normalization.offset()));
+            tensors.add(StoredTensor.of(name + GAIN, normalization.gain()));
+        }
         Tensor bias = q.bias();
         if (bias != null) {
             tensors.add(StoredTensor.of(name + ".bias", bias));
@@ -233,6 +242,9 @@ public final class QuantizedModelFile {
             StoredTensor lower = take(name + ".weight_lower", DType.F32, 1, out);
             StoredTensor upper = take(name + ".weight_upper", DType.F32, 1, out);
             UniformGrid input = grid(name + ".activation", bits.activation());
+            boolean normalized = rest.containsKey(name + OFFSET) || rest.containsKey(name + GAIN);
+            StoredTensor offset = normalized ? take(name + OFFSET, DType.F32, in) : null;
+            StoredTensor gain = normalized ? take(name + GAIN, DType.F32, in) : null;
             StoredTensor bias = hasBias ? take(name + ".bias", DType.F32, out) : null;
             if (problems.size() > before || codes == null || lower == null || upper == null || input == null) {
                 return null;
@@ -245,6 +257,9 @@ public final class QuantizedModelFile {
                         PackedCodes.of(codes.data().toArray(ValueLayout.JAVA_BYTE), bits.weight(), size),
                         UniformQuantizer.of(bits.weight(), lower.toTensor(), upper.toTensor()),
                         input,
+                        offset == null || gain == null
+                                ? null
+                                : new ChannelNormalization(offset.toTensor(), gain.toTensor()),
                         bias == null ? null : bias.toTensor());
             } catch (IllegalArgumentException e) {
                 problems.add(name + " has " + e.getMessage());

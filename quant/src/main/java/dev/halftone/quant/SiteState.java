@@ -5,6 +5,7 @@ import dev.halftone.nn.Module;
 import dev.halftone.nn.Site;
 import dev.halftone.nn.Site.Role;
 import dev.halftone.quant.calibration.Tails;
+import dev.halftone.tensor.kernels.ChannelNormalization;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -13,7 +14,7 @@ import java.util.Map;
 /** A site in scope: the operands of its layer, and what passes have to tell of it. */
 public final class SiteState {
     private final Site site;
-    private final QuantizableLayer layer;
+    private QuantizableLayer layer;
     private final List<WeightOperand> weights = new ArrayList<>();
     private final List<InputOperand> inputs = new ArrayList<>();
     private final Map<String, Double> measures = new LinkedHashMap<>();
@@ -97,6 +98,40 @@ public final class SiteState {
         for (int i = 0; i < inputs.size(); i++) {
             inputs.get(i).quantize(trained.input(i), inputs.get(i).error());
         }
+        if (layer instanceof QuantizableLayer.Normalized(QuantizableLayer _, NormalizedLayer normalized)) {
+            normalized.settle(weights);
+        }
+    }
+
+    /** Returns whether the channels of every input can be normalised: each meets a weight. */
+    public boolean canNormalize() {
+        return !weights.isEmpty() && weights.size() == inputs.size();
+    }
+
+    /**
+     * Normalises the channels of every input from here on, on top of what was done before: weights and inputs are those of the
+     * normalised layer, which computes what it did. Quantizers that were chosen no longer fit.
+     *
+     * @throws IllegalStateException if inputs do not meet weights
+     */
+    public void normalize(List<ChannelNormalization> by) {
+        if (!canNormalize() || by.size() != inputs.size()) {
+            throw new IllegalStateException(by.size() + " normalisations for the inputs of " + site.name());
+        }
+        List<ChannelNormalization> all = new ArrayList<>();
+        for (int i = 0; i < by.size(); i++) {
+            NormalizedLayer.divide(weights.get(i), by.get(i).gain());
+            weights.get(i).allocate(weights.get(i).bits());
+            inputs.get(i).allocate(inputs.get(i).bits());
+            all.add(
+                    layer instanceof QuantizableLayer.Normalized before
+                            ? before.normalized().normalization(i).then(by.get(i))
+                            : by.get(i));
+        }
+        QuantizableLayer inner =
+                layer instanceof QuantizableLayer.Normalized(QuantizableLayer plain, NormalizedLayer _) ? plain : layer;
+        layer = new QuantizableLayer.Normalized(inner, new NormalizedLayer(inner, all));
+        restore();
     }
 
     /** Puts a layer into the slot. */

@@ -24,6 +24,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
@@ -362,8 +363,10 @@ final class DistillTest {
         float[] values = site.weights().getFirst().values().toArray();
         new Distill(8, trained, FeatureLoss.ENERGY, 5).apply(run);
         assertThat(site.weights().getFirst().quantizer().equals(weight))
-                .isEqualTo(trained == Trained.INPUT_BOUNDS || trained == Trained.INPUT_BOUNDS_AND_WEIGHTS);
-        assertThat(site.inputs().getFirst().quantizer().equals(input)).isEqualTo(trained == Trained.WEIGHT_BOUNDS);
+                .isEqualTo(!EnumSet.of(Trained.BOUNDS, Trained.BOUNDS_AND_WEIGHTS, Trained.WEIGHT_BOUNDS)
+                        .contains(trained));
+        assertThat(site.inputs().getFirst().quantizer().equals(input))
+                .isEqualTo(trained == Trained.WEIGHT_BOUNDS || trained == Trained.NORMALIZATIONS);
         assertThat(Arrays.equals(site.weights().getFirst().values().toArray(), values))
                 .isEqualTo(trained != Trained.BOUNDS_AND_WEIGHTS && trained != Trained.INPUT_BOUNDS_AND_WEIGHTS);
     }

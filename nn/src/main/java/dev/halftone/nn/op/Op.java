@@ -38,6 +38,7 @@ public sealed interface Op
                 ReflectPadOp,
                 ReshapeOp,
                 RollOp,
+                ScaleChannelsOp,
                 ScaleOp,
                 SliceOp,
                 SoftmaxOp,

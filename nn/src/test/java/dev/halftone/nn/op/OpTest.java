@@ -39,6 +39,7 @@ class OpTest {
                 Arguments.of(new AddOp(1), List.of(s(2, 3), s(2)), "[2] is neither [2, 3]"),
                 Arguments.of(new AddOp(1), List.of(s(3), s(2, 3)), "[2, 3] is neither [3]"),
                 Arguments.of(new MultiplyOp(), List.of(s(2, 3), s(3)), "[2, 3] and [3]"),
+                Arguments.of(new ScaleChannelsOp(1, true), List.of(s(2, 3), s(2)), "[2] for dimension 1 of [2, 3]"),
                 Arguments.of(new L1LossOp(1), List.of(s(2, 3), s(3)), "[2, 3] and [3]"),
                 Arguments.of(new MseLossOp(1), List.of(s(2, 3), s(3)), "[2, 3] and [3]"),
                 Arguments.of(new CharbonnierLossOp(1, 1), List.of(s(2, 3), s(3)), "[2, 3] and [3]"),
@@ -138,6 +139,7 @@ class OpTest {
         assertSameForEveryThreadCount(new MseLossOp(1), a, b);
         assertSameForEveryThreadCount(new CharbonnierLossOp(1, 1e-6), a, b);
         assertSameForEveryThreadCount(new EnergyMapLossOp(0.5f), a, b);
+        assertSameForEveryThreadCount(new ScaleChannelsOp(-1, true), a, row);
         assertSameForEveryThreadCount(new AddOp(0.5f), a, row);
         assertSameForEveryThreadCount(new LinearOp(), a, matrix, row);
         assertSameForEveryThreadCount(new LayerNormOp(1e-5f), a, row, row);

@@ -24,6 +24,7 @@ public final class ConvAffine {
      */
     public ConvAffine(QuantizedConvWeight weight, UniformGrid activation) {
         int kernel = weight.kernel();
+        ChannelNormalization input = weight.input();
         padding = kernel / 2;
         inChannels = weight.inChannels();
         outChannels = weight.outChannels();
@@ -37,7 +38,13 @@ public final class ConvAffine {
         b = new float[outChannels];
         d = new float[cases * outChannels];
         weightSums = new int[cases * outChannels];
-        sumWeights(weight);
+        // Of codes, weighed by what the offsets of the input's channels add to it.
+        double[] shiftedSums = new double[cases * outChannels];
+        sumWeights(weight, shiftedSums);
+        double meanShift = 0;
+        for (int c = 0; input != null && c < inChannels; c++) {
+            meanShift += input.shift(c) / inChannels;
+        }
 
         double sx = activation.scale();
         double lx = activation.lower();
@@ -49,6 +56,9 @@ public final class ConvAffine {
             b[c] = finite(sx * lw, c);
             for (int i = 0; i < cases; i++) {
                 double constant = lx * (sw * weightSums[i * outChannels + c] + taps(i) * lw);
+                if (input != null) {
+                    constant += sw * shiftedSums[i * outChannels + c] + taps(i) * meanShift * lw;
+                }
                 d[i * outChannels + c] = finite(bias == null ? constant : constant + bias.get(c), c);
             }
         }
@@ -63,24 +73,28 @@ public final class ConvAffine {
         return f;
     }
 
-    private void sumWeights(QuantizedConvWeight weight) {
+    private void sumWeights(QuantizedConvWeight weight, double[] shiftedSums) {
+        ChannelNormalization input = weight.input();
         int kernel = weight.kernel();
         byte[] codes = weight.codes().unpack();
         for (int ky = 0, at = 0; ky < kernel; ky++) {
             for (int kx = 0; kx < kernel; kx++) {
                 int[] tap = new int[outChannels];
+                double[] shifted = new double[outChannels];
                 for (int ci = 0; ci < inChannels; ci++) {
-                    for (int c = 0; c < outChannels; c++) {
-                        tap[c] += codes[at++] & 0xFF;
+                    double shift = input == null ? 0 : input.shift(ci);
+                    for (int c = 0; c < outChannels; c++, at++) {
+                        tap[c] += codes[at] & 0xFF;
+                        shifted[c] += shift * (codes[at] & 0xFF);
                     }
                 }
-                addTap(ky, kx, tap);
+                addTap(ky, kx, tap, shifted, shiftedSums);
             }
         }
     }
 
     /** Adds a tap's sums to every border case that has the tap inside the image. */
-    private void addTap(int ky, int kx, int[] sums) {
+    private void addTap(int ky, int kx, int[] sums, double[] shifted, double[] shiftedSums) {
         int kernel = 2 * padding + 1;
         for (int above = 0; above <= Math.min(ky, padding); above++) {
             for (int below = 0; below <= Math.min(kernel - 1 - ky, padding); below++) {
@@ -89,6 +103,7 @@ public final class ConvAffine {
                         int at = caseOf(above, below, left, right) * outChannels;
                         for (int c = 0; c < outChannels; c++) {
                             weightSums[at + c] += sums[c];
+                            shiftedSums[at + c] += shifted[c];
                         }
                     }
                 }

@@ -15,7 +15,8 @@ import dev.halftone.tensor.Tensor;
  * a = sx * sw[c]   b = sx * lw[c]   d = lx * (sw[c] * SUM qw + n * lw[c]) + bias[c]    in double, rounded once
  * }</pre>
  *
- * and then {@code max(y, 0)} if ReLU is asked for. A tap outside the image has the value 0 (not the code 0), so {@code d}
+ * and then {@code max(y, 0)} if ReLU is asked for. With a {@link ChannelNormalization} the codes are those of the normalised input, and
+ * {@code d} has {@code SUM gain * offset * (sw[c] * qw + lw[c])} besides, over the taps inside the image. A tap outside the image has the value 0 (not the code 0), so {@code d}
  * depends on how many taps the border cuts off. This definition leaves no freedom: every implementation gives the same bits, for
  * every tile and thread count. {@code A} and {@code S} are exact as floats below 2^24 and rounded once above.
  */

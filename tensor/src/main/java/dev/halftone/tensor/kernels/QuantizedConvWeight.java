@@ -16,6 +16,7 @@ import org.jspecify.annotations.Nullable;
  * @param scale {@code [outChannels]}
  * @param lower {@code [outChannels]}
  * @param bias {@code [outChannels]}, or null for none
+ * @param input what is done to the input before it is quantized, or null for nothing
  */
 public record QuantizedConvWeight(
         int kernel,
@@ -24,7 +25,8 @@ public record QuantizedConvWeight(
         PackedCodes codes,
         Tensor scale,
         Tensor lower,
-        @Nullable Tensor bias) {
+        @Nullable Tensor bias,
+        @Nullable ChannelNormalization input) {
     /** Checks that the sizes fit together. */
     public QuantizedConvWeight {
         if (kernel < 1 || kernel % 2 == 0) {
@@ -42,6 +44,21 @@ public record QuantizedConvWeight(
         if (bias != null) {
             requireChannels("bias", bias, outChannels);
         }
+        if (input != null) {
+            requireChannels("input offset", input.offset(), inChannels);
+        }
+    }
+
+    /** Creates a weight whose input is quantized as it is. */
+    public QuantizedConvWeight(
+            int kernel,
+            int inChannels,
+            int outChannels,
+            PackedCodes codes,
+            Tensor scale,
+            Tensor lower,
+            @Nullable Tensor bias) {
+        this(kernel, inChannels, outChannels, codes, scale, lower, bias, null);
     }
 
     private static void requireChannels(String name, Tensor t, int channels) {

@@ -13,7 +13,7 @@ final class ScalarLowBitKernels implements LowBitKernels {
 
     @Override
     public PackedConv prepare(QuantizedConvWeight weight, UniformGrid activation) {
-        return new ScalarConv(weight, activation);
+        return NormalizedConv.of(new ScalarConv(weight, activation), weight.input());
     }
 
     @Override

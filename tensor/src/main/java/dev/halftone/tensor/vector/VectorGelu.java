@@ -81,8 +81,7 @@ final class VectorGelu {
 
     private static FloatVector probability(FloatVector x) {
         FloatVector t = x.mul(x).fma(SCALE, MINUS_ONE);
-        FloatVector p = P15
-                .fma(t, P14)
+        FloatVector p = P15.fma(t, P14)
                 .fma(t, P13)
                 .fma(t, P12)
                 .fma(t, P11)
@@ -102,8 +101,7 @@ final class VectorGelu {
 
     private static FloatVector slope(FloatVector x) {
         FloatVector t = x.mul(x).fma(SCALE, MINUS_ONE);
-        FloatVector p = S16
-                .fma(t, S15)
+        FloatVector p = S16.fma(t, S15)
                 .fma(t, S14)
                 .fma(t, S13)
                 .fma(t, S12)

@@ -5,6 +5,7 @@ import dev.halftone.tensor.UniformGrid;
 import dev.halftone.tensor.kernels.CodePath;
 import dev.halftone.tensor.kernels.CodeRate;
 import dev.halftone.tensor.kernels.LowBitKernels;
+import dev.halftone.tensor.kernels.NormalizedConv;
 import dev.halftone.tensor.kernels.PackedConv;
 import dev.halftone.tensor.kernels.QuantizedConvWeight;
 import dev.halftone.tensor.kernels.ScalarKernels;
@@ -34,9 +35,9 @@ final class VectorLowBitKernels implements LowBitKernels {
                             + "-bit activations and " + weight.inChannels() + " input channels");
         }
         return switch (path) {
-            case BIT_COUNT -> new BinaryConv(weight, activation);
-            case LOOK_UP -> new TableConv(weight, activation);
-            case FLOAT -> new FloatCodeConv(weight, activation);
+            case BIT_COUNT -> NormalizedConv.of(new BinaryConv(weight, activation), weight.input());
+            case LOOK_UP -> NormalizedConv.of(new TableConv(weight, activation), weight.input());
+            case FLOAT -> NormalizedConv.of(new FloatCodeConv(weight, activation), weight.input());
             case SCALAR -> scalar.prepare(weight, activation);
         };
     }

@@ -7,6 +7,7 @@ import dev.halftone.tensor.UniformGrid;
 import java.util.Arrays;
 import java.util.SplittableRandom;
 import java.util.random.RandomGenerator;
+import org.jspecify.annotations.Nullable;
 
 /** A seeded quantized convolution: sizes, codes and coefficients, with a naive oracle. */
 public record QuantizedConvCase(
@@ -73,15 +74,36 @@ public record QuantizedConvCase(
                 PackedCodes.pack(weightCodes(), weightBits),
                 scale,
                 lower,
-                seed % 5 == 0 ? null : bias);
+                seed % 5 == 0 ? null : bias,
+                normalization());
+    }
+
+    /** Every third case normalises its input. */
+    private @Nullable ChannelNormalization normalization() {
+        if (seed % 3 != 1) {
+            return null;
+        }
+        RandomGenerator r = new SplittableRandom(seed * 31 + 4);
+        Tensor offset = Tensor.zeros(in);
+        Tensor gain = Tensor.zeros(in);
+        for (int c = 0; c < in; c++) {
+            offset.set(r.nextFloat(-1, 1), c);
+            gain.set(r.nextFloat(0.3f, 3), c);
+        }
+        return new ChannelNormalization(offset, gain);
     }
 
     /** Returns an input whose codes are {@link #activationCodes}. */
     public Tensor input() {
         byte[] codes = activationCodes();
         Tensor x = Tensor.zeros(batch, height, width, in);
+        ChannelNormalization normalization = normalization();
         for (int i = 0; i < codes.length; i++) {
-            x.array()[i] = grid().level(codes[i] & 0xFF);
+            float level = grid().level(codes[i] & 0xFF);
+            x.array()[i] = normalization == null
+                    ? level
+                    : level / normalization.gain().get(i % in)
+                            + normalization.offset().get(i % in);
         }
         return x;
     }
@@ -99,6 +121,7 @@ public record QuantizedConvCase(
     private double[] convolve(boolean absolute) {
         UniformGrid grid = grid();
         QuantizedConvWeight weight = weight();
+        ChannelNormalization normalization = normalization();
         byte[] w = weightCodes();
         byte[] x = activationCodes();
         double[] y = new double[batch * height * width * out];
@@ -120,10 +143,13 @@ public record QuantizedConvCase(
                                     int qw = w[((ky * kernel + kx) * in + ci) * out + c] & 0xFF;
                                     double sx = (double) grid.scale() * qx;
                                     double sw = (double) weight.scale().get(c) * qw;
-                                    double lx = grid.lower();
+                                    double shift = normalization == null ? 0 : normalization.shift(ci);
+                                    double lx = grid.lower() + shift;
                                     double lw = weight.lower().get(c);
                                     sum = absolute
-                                            ? Math.abs(sum) + (sx + Math.abs(lx)) * (sw + Math.abs(lw))
+                                            ? Math.abs(sum)
+                                                    + (sx + Math.abs(grid.lower()) + Math.abs(shift))
+                                                            * (sw + Math.abs(lw))
                                             : sum + (sx + lx) * (sw + lw);
                                 }
                             }
