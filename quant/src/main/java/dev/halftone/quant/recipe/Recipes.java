@@ -18,6 +18,7 @@ public final class Recipes {
         ALL.add(DbdcPac.recipe());
         ALL.add(Pams.recipe());
         ALL.addAll(PassionSr.recipes());
+        ALL.addAll(WeightRounding.recipes());
     }
 
     private Recipes() {}
