@@ -22,6 +22,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -158,8 +159,8 @@ final class NormalizedLayerTest {
         Map<InputOperand, ChannelHistograms> seen = ChannelHistograms.observe(run);
         for (SiteState site : run.sites()) {
             Tensor w = site.weights().getFirst().values();
-            ChannelHistograms input = seen.get(site.inputs().getFirst());
-            assertThat(input).isNotNull();
+            ChannelHistograms input =
+                    Objects.requireNonNull(seen.get(site.inputs().getFirst()));
             for (int c = 0; c < 8; c++) {
                 double largest = 0;
                 for (int i = 0; i < w.size(); i++) {
