@@ -10,6 +10,7 @@ import dev.halftone.nn.Site;
 import dev.halftone.nn.Site.Region;
 import dev.halftone.nn.Site.Role;
 import dev.halftone.nn.StateDict;
+import dev.halftone.nn.Trunk;
 import dev.halftone.nn.Value;
 import java.util.ArrayList;
 import java.util.List;
@@ -110,6 +111,22 @@ public final class Edsr extends Module implements SuperResolutionNetwork {
     @Override
     public List<Child> blocks() {
         return List.copyOf(body);
+    }
+
+    @Override
+    public List<Trunk> trunks() {
+        List<Child> writers = new ArrayList<>(List.of(head));
+        List<Child> readers = new ArrayList<>();
+        for (Child block : body) {
+            List<Child> convolutions = List.copyOf(block.module().children().values());
+            readers.add(convolutions.getFirst());
+            writers.add(convolutions.getLast());
+        }
+        // The body's end reads the stream, and what it writes is added to where the stream began.
+        readers.add(bodyEnd);
+        writers.add(bodyEnd);
+        readers.add(upsampler.getFirst());
+        return List.of(new Trunk(writers, readers));
     }
 
     private Region region(String name, Child slot) {

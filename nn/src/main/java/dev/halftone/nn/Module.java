@@ -36,6 +36,11 @@ public abstract class Module {
         return List.of();
     }
 
+    /** Returns this network's residual streams, of which it may have none: a norm between writers and readers breaks them. */
+    public List<Trunk> trunks() {
+        return List.of();
+    }
+
     /** Adds a child under a name, which may be dotted, and returns its slot. */
     protected final Child child(String name, Module module) {
         Child slot = new Child(module);

@@ -15,6 +15,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.BiConsumer;
 import java.util.function.LongFunction;
+import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -105,6 +106,7 @@ public final class Quantization {
     private int trainings;
     private final List<TrainingReport> trained = new ArrayList<>();
     private final List<SiteState> sites = new ArrayList<>();
+    private final Map<String, UnaryOperator<Tensor>> restored = new LinkedHashMap<>();
 
     /**
      * Prepares a run.
@@ -176,6 +178,11 @@ public final class Quantization {
 
     void report(TrainingReport report) {
         trained.add(report);
+    }
+
+    /** Tells how to compare the outputs of a layer with the teacher's, where a pass has transformed them; {@code name} is the site's. */
+    void restoreOutputs(String name, UnaryOperator<Tensor> by) {
+        restored.merge(name, by, (first, second) -> y -> first.apply(second.apply(y)));
     }
 
     /** Returns what the passes that trained did. */
@@ -264,7 +271,8 @@ public final class Quantization {
         Map<String, double[]> sums = new LinkedHashMap<>();
         for (Tensor x : batches.isEmpty() ? List.of(batch(0)) : batches) {
             Map<String, Tensor> wanted = outputs(supervision().teacher(), x);
-            outputs(network, x).forEach((name, y) -> {
+            outputs(network, x).forEach((name, output) -> {
+                Tensor y = restored.getOrDefault(name, v -> v).apply(output);
                 Tensor full = wanted.get(name);
                 if (full != null) {
                     double[] sum = sums.computeIfAbsent(name, n -> new double[2]);

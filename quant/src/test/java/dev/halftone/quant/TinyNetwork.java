@@ -9,6 +9,7 @@ import dev.halftone.nn.ResidualBlock;
 import dev.halftone.nn.Site;
 import dev.halftone.nn.Site.Region;
 import dev.halftone.nn.Site.Role;
+import dev.halftone.nn.Trunk;
 import dev.halftone.nn.Value;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.Tensor;
@@ -59,16 +60,28 @@ final class TinyNetwork extends Module {
     }
 
     private static Site site(String name, Region region, Map<String, Child> all) {
+        return new Site(name, Role.CONV, region, slot(name, all));
+    }
+
+    private static Child slot(String name, Map<String, Child> all) {
         Child slot = all.get(name);
         if (slot == null) {
             throw new IllegalStateException("no child " + name);
         }
-        return new Site(name, Role.CONV, region, slot);
+        return slot;
     }
 
     @Override
     public List<Child> blocks() {
         return List.of(first, second);
+    }
+
+    @Override
+    public List<Trunk> trunks() {
+        Map<String, Child> all = descendants();
+        return List.of(new Trunk(
+                List.of(head, slot("body.0.body.2", all), slot("body.1.body.2", all), bodyEnd),
+                List.of(slot("body.0.body.0", all), slot("body.1.body.0", all), bodyEnd, upsampler)));
     }
 
     /** Returns an fp32 network with the weights of {@code random(1)} to learn from, and nothing that listens or is saved. */

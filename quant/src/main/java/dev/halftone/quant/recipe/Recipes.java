@@ -19,6 +19,7 @@ public final class Recipes {
         ALL.add(Pams.recipe());
         ALL.addAll(PassionSr.recipes());
         ALL.addAll(WeightRounding.recipes());
+        ALL.addAll(Transformed.recipes());
     }
 
     private Recipes() {}
