@@ -136,7 +136,7 @@ final class QuantizeCommand implements Callable<Integer> {
                 run.supervise(new Supervision(
                         full.module(),
                         data.heldBack(),
-                        algorithm.trains() ? training.checkpoint(console, file, settings) : null,
+                        algorithm.trains() ? training.checkpoint(console, file, algorithm, settings) : null,
                         new TrainingProgress(progress)));
                 algorithm.apply(run);
             }

@@ -4,12 +4,16 @@ package dev.halftone.cli;
 import dev.halftone.quant.Quantization;
 import dev.halftone.quant.Recipe;
 import dev.halftone.quant.Supervision.Checkpoint;
+import dev.halftone.tensor.io.AtomicFile;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.HashSet;
 import java.util.Map;
+import java.util.Objects;
 import java.util.OptionalLong;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
@@ -80,9 +84,18 @@ final class TrainingOptions {
         return fitting;
     }
 
-    /** Returns where the training that ends in {@code output} keeps its state. */
-    Checkpoint checkpoint(Console console, Path output, Map<String, String> settings) {
+    /** Returns where the training that ends in {@code output} keeps its state; clears away what a killed run left half-written. */
+    Checkpoint checkpoint(Console console, Path output, Recipe recipe, Map<String, String> settings)
+            throws IOException {
         Path file = file(output);
+        if (resume) {
+            Set<String> written = new HashSet<>(Set.of(output.getFileName().toString()));
+            for (int i = 0; i < recipe.trainings(); i++) {
+                written.add(file.getFileName() + (i == 0 ? "" : "-" + i)); // as the checkpoint names its passes
+            }
+            AtomicFile.deleteLeftovers(
+                    Objects.requireNonNull(output.toAbsolutePath().getParent()), written);
+        }
         if (Files.exists(file) && !resume) {
             console.note("starting over: %s is from an interrupted run, which --resume would have gone on with", file);
         } else if (resume && !Files.exists(file)) {
