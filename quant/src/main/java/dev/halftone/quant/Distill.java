@@ -39,6 +39,8 @@ public record Distill(long steps, Trained trained, FeatureLoss featureLoss, doub
         WEIGHT_BOUNDS("weight bounds", true, false, false, false),
         /** The bounds of activations, and the weights and biases of all layers. */
         INPUT_BOUNDS_AND_WEIGHTS("input bounds, weights", false, true, true, false),
+        /** The weights and biases of all layers, on bounds that stay. */
+        WEIGHTS("weights", false, false, true, false),
         /** The offsets and gains of the channels of normalised inputs. */
         NORMALIZATIONS("normalizations", false, false, false, true);
 

@@ -366,9 +366,11 @@ final class DistillTest {
                 .isEqualTo(!EnumSet.of(Trained.BOUNDS, Trained.BOUNDS_AND_WEIGHTS, Trained.WEIGHT_BOUNDS)
                         .contains(trained));
         assertThat(site.inputs().getFirst().quantizer().equals(input))
-                .isEqualTo(trained == Trained.WEIGHT_BOUNDS || trained == Trained.NORMALIZATIONS);
+                .isEqualTo(EnumSet.of(Trained.WEIGHT_BOUNDS, Trained.NORMALIZATIONS, Trained.WEIGHTS)
+                        .contains(trained));
         assertThat(Arrays.equals(site.weights().getFirst().values().toArray(), values))
-                .isEqualTo(trained != Trained.BOUNDS_AND_WEIGHTS && trained != Trained.INPUT_BOUNDS_AND_WEIGHTS);
+                .isEqualTo(!EnumSet.of(Trained.BOUNDS_AND_WEIGHTS, Trained.INPUT_BOUNDS_AND_WEIGHTS, Trained.WEIGHTS)
+                        .contains(trained));
     }
 
     @Test

@@ -20,6 +20,8 @@ public final class Recipes {
         ALL.addAll(PassionSr.recipes());
         ALL.addAll(WeightRounding.recipes());
         ALL.addAll(Transformed.recipes());
+        ALL.addAll(Daq.recipes());
+        ALL.add(AdaBm.recipe());
     }
 
     private Recipes() {}
