@@ -23,6 +23,7 @@ import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -223,8 +224,7 @@ final class TransformTest {
             UniformQuantizer common = (UniformQuantizer) input.quantizer();
             NormalizedQuantizer all =
                     new NormalizedQuantizer(((NormalizedLayer) site.layer().module()).normalization(0), common);
-            ChannelHistograms seen = channels.get(input);
-            assertThat(seen).isNotNull();
+            ChannelHistograms seen = Objects.requireNonNull(channels.get(input));
             Tensor x = Tensor.zeros(50, 8);
             Tensor expected = Tensor.zeros(50, 8);
             for (int i = 0; i < x.size(); i++) {
