@@ -46,11 +46,17 @@ public final class Zoo {
 
     private static final List<Entry> ENTRIES = List.of(
             new Entry("edsr", 2, "EDSR, 8 blocks x 64 channels", "zoo/edsr-x2.safetensors"),
+            new Entry("edsr", 3, "EDSR, 8 blocks x 64 channels", "zoo/edsr-x3.safetensors"),
             new Entry("edsr", 4, "EDSR, 8 blocks x 64 channels", "zoo/edsr-x4.safetensors"),
             new Entry("edsr-4bit", 2, "edsr with 4-bit residual blocks", "zoo/edsr-4bit-x2.safetensors"),
             new Entry("edsr-3bit", 2, "edsr with 3-bit residual blocks", "zoo/edsr-3bit-x2.safetensors"),
             new Entry("edsr-2bit", 2, "edsr with 2-bit residual blocks", "zoo/edsr-2bit-x2.safetensors"),
-            new Entry("edsr-small", 2, "EDSR, 6 blocks x 24 channels", "zoo/edsr-small-x2.safetensors"));
+            new Entry("edsr-small", 2, "EDSR, 6 blocks x 24 channels", "zoo/edsr-small-x2.safetensors"),
+            new Entry(
+                    "swinir-light",
+                    2,
+                    "SwinIR, lightweight: 24 blocks x 60 channels, windows of 8",
+                    "zoo/swinir-light-x2.safetensors"));
 
     private Zoo() {}
 
