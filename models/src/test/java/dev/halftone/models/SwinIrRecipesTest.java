@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.models;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.halftone.nn.Graph;
+import dev.halftone.quant.Pass;
+import dev.halftone.quant.Quantization;
+import dev.halftone.quant.Recipe;
+import dev.halftone.quant.Scope;
+import dev.halftone.quant.Supervision;
+import dev.halftone.quant.recipe.Recipes;
+import dev.halftone.tensor.Compute;
+import dev.halftone.tensor.Tensor;
+import java.util.List;
+import java.util.SplittableRandom;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** Recipes that were made for other networks on a SwinIR: linear layers, queries, keys and values, products of attention. */
+final class SwinIrRecipesTest {
+    private final Compute compute = Compute.shared();
+    private final Tensor image = image(3);
+
+    private static SwinIr network() {
+        return new SwinIr(new SwinIrConfig(3, 12, List.of(2), List.of(2), 24, 4, 2, SwinIrConfig.Head.DIRECT, false, 1))
+                .initialize(new SplittableRandom(1));
+    }
+
+    private static Tensor image(long seed) {
+        SplittableRandom random = new SplittableRandom(seed);
+        Tensor x = Tensor.zeros(1, 8, 12, 3);
+        for (int i = 0; i < x.size(); i++) {
+            x.array()[i] = random.nextInt(256);
+        }
+        return x;
+    }
+
+    private Quantization quantization(SwinIr of, int bits) {
+        return new Quantization(
+                        compute, of, new Quantization.Options(bits, bits, Scope.BODY), List.of(image(1), image(2)))
+                .supervise(new Supervision(network(), List.of(image(4)), null, (step, steps, loss) -> {}));
+    }
+
+    private double difference(SwinIr low) {
+        float[] y = low.forward(Graph.eager(compute).constant(image)).tensor().toArray();
+        float[] full =
+                network().forward(Graph.eager(compute).constant(image)).tensor().toArray();
+        double error = 0;
+        double power = 0;
+        for (int i = 0; i < y.length; i++) {
+            error += Math.pow((double) y[i] - full[i], 2);
+            power += Math.pow(full[i], 2);
+        }
+        return Math.sqrt(error / power);
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "dbdc-pac",
+                "pams-style",
+                "passionsr",
+                "passionsr-lbq",
+                "noisyquant",
+                "repq-style",
+                "daq-style",
+                "daq-style-tuned",
+                "adabm-style"
+            })
+    void everyRecipeIsExecuted(String id) {
+        Recipe recipe = Recipes.byId(id).orElseThrow();
+        SwinIr low = network();
+        Quantization run = quantization(low, 8);
+        (recipe.trains() ? recipe.withSteps(2) : recipe).apply(run);
+        assertThat(run.pack())
+                .hasSize(2 * 10)
+                .allSatisfy(layer -> assertThat(layer.weightBits()).isIn(0, 8));
+        assertThat(difference(low)).isLessThan(0.05);
+    }
+
+    /** Channels normalised behind a layer norm, and separately for queries, keys and values: the network computes what it did. */
+    @ParameterizedTest
+    @ValueSource(strings = {"passionsr", "noisyquant", "repq-style", "daq-style"})
+    void transformedNetworksComputeWhatTheyDid(String id) {
+        SwinIr network = network();
+        Quantization run = quantization(network, 3);
+        for (Pass pass : Recipes.byId(id).orElseThrow().passes()) {
+            if (pass.steps() == 0) {
+                pass.apply(run);
+            }
+        }
+        assertThat(difference(network)).isLessThan(1e-5);
+    }
+
+    @Test
+    void aTrunkWithNormsIsNotRotated() {
+        assertThatThrownBy(() -> Recipes.byId("hadamard").orElseThrow().apply(quantization(network(), 4)))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContaining("norms stand in its residual stream");
+    }
+}
