@@ -26,6 +26,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.SplittableRandom;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -137,6 +139,23 @@ final class QuantizedSwinIrGoldenTest {
         check(reference, run(network, x), "simulated");
         run.pack();
         check(reference, run(network, x), "packed");
+    }
+
+    /** As in the paper: 24 blocks of 6 weights and 10 inputs. */
+    @Test
+    void theLightweightNetworkHas384Quantizers() {
+        SwinIr network = new SwinIr(SwinIrConfig.light(2)).initialize(new SplittableRandom(1));
+        Quantization run = new Quantization(compute, network, new Quantization.Options(2, 2, Scope.BODY), List.of());
+        assertThat(run.sites().stream().mapToInt(s -> s.weights().size()).sum()).isEqualTo(144);
+        assertThat(run.sites().stream().mapToInt(s -> s.inputs().size()).sum()).isEqualTo(240);
+        for (SiteState site : run.sites()) {
+            site.weights().forEach(w -> w.quantize(UniformQuantizer.perTensor(new UniformGrid(2, -1, 1))));
+            site.inputs().forEach(x -> x.quantize(UniformQuantizer.perTensor(new UniformGrid(2, -1, 1)), 0));
+        }
+        List<Quantization.LayerReport> reports = run.pack();
+        assertThat(reports).hasSize(240);
+        assertThat(reports.stream().filter(r -> r.weightBits() > 0)).hasSize(144);
+        assertThat(reports.stream().filter(Quantization.LayerReport::packed)).hasSize(144);
     }
 
     private Tensor run(Module network, Tensor x) {

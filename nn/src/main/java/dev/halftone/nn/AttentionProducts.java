@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.nn;
 
+import dev.halftone.nn.op.WindowAttentionOp;
+import java.util.List;
+
 /**
  * The two matrix products of attention inside windows with the softmax between them: {@code [N, H, W, 3 C]} of queries, keys and values
  * to {@code [N, H, W, C]}. A module of its own, because its operands (queries, keys, probabilities, values) can be quantized.
  */
-public final class AttentionProducts extends Module {
+public final class AttentionProducts extends Module implements BranchLayer {
     private final Parameter biasTable;
     private final int heads;
     private final int window;
@@ -39,7 +42,22 @@ public final class AttentionProducts extends Module {
     }
 
     @Override
+    public Products part(Value x) {
+        return new Products(new WindowAttentionOp(heads, window, shift), biasTable.in(x), null);
+    }
+
+    /**
+     * Returns the products on quantized operands.
+     *
+     * @param bits of queries (multiplied by {@code depth^-1/2}), keys, probabilities and values
+     * @param bounds {@code [4, 2]}
+     */
+    public Products quantized(List<Integer> bits, Value bounds) {
+        return new Products(new WindowAttentionOp(heads, window, shift, bits), biasTable.in(bounds), bounds);
+    }
+
+    @Override
     public Value forward(Value qkv) {
-        return qkv.windowAttention(biasTable.in(qkv), heads, window, shift);
+        return part(qkv).forward(qkv);
     }
 }

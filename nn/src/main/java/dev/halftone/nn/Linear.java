@@ -2,13 +2,14 @@
 package dev.halftone.nn;
 
 import dev.halftone.tensor.Tensor;
+import java.util.List;
 import java.util.random.RandomGenerator;
 
 /**
  * A linear layer over the innermost dimension: {@code [..., in]} to {@code [..., out]}. Parameters {@code weight} and {@code bias} are
  * named as in PyTorch's {@code nn.Linear}.
  */
-public final class Linear extends Module {
+public final class Linear extends Module implements BranchLayer {
     private final Parameter weight;
     private final Parameter bias;
 
@@ -39,6 +40,11 @@ public final class Linear extends Module {
     /** Returns the bias {@code [out]}. */
     public Parameter bias() {
         return bias;
+    }
+
+    @Override
+    public Part part(Value x) {
+        return new Linears(List.of(weight.in(x), bias.in(x)), List.of(), null);
     }
 
     @Override

@@ -28,7 +28,8 @@ public final class SwinBlock extends Module {
 
     /**
      * Computes each branch as one op, which is several times as fast as its layers one by one: few values leave the cache. Where a
-     * layer was replaced, by a quantized one or one that observes, the branch is computed layer by layer; the values are the same.
+     * layer was replaced by one that is no {@link BranchLayer}, for example one that observes, the branch is computed layer by layer; the
+     * values are the same.
      */
     @Override
     public Value forward(Value x) {

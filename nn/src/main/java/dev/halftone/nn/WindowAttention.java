@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.nn;
 
+import dev.halftone.nn.BranchLayer.Linears;
+import dev.halftone.nn.BranchLayer.PackedLinears;
+import dev.halftone.nn.BranchLayer.Products;
 import dev.halftone.nn.op.AttentionBranchOp;
-import dev.halftone.nn.op.WindowAttentionOp;
+import dev.halftone.nn.op.PackedAttentionBranchOp;
 import dev.halftone.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.random.RandomGenerator;
 import org.jspecify.annotations.Nullable;
 
@@ -40,24 +45,41 @@ public final class WindowAttention extends Module {
         Linear.fillNormal(biasTable.value(), BIAS_DEVIATION, random);
     }
 
-    /** Returns {@code x + forward(norm(x))} as one op, or null where layers are not the original ones. */
+    /** Returns {@code x + forward(norm(x))} as one op, or null where the layers in the slots do not allow it. */
     @Nullable
     Value branch(Value x, LayerNorm norm) {
-        if (qkv.module() instanceof Linear q
-                && products.module() instanceof AttentionProducts p
-                && projection.module() instanceof Linear o) {
+        if (!(BranchLayer.of(products, x) instanceof Products p)) {
+            return null;
+        }
+        BranchLayer.Part in = BranchLayer.of(qkv, x);
+        BranchLayer.Part out = BranchLayer.of(projection, x);
+        boolean quantized = p.bounds() != null;
+        List<Value> operands =
+                new ArrayList<>(List.of(x, norm.weight().in(x), norm.bias().in(x)));
+        if (quantized && in instanceof PackedLinears(var projections) && out instanceof PackedLinears(var last)) {
+            operands.addAll(p.others());
             return x.graph()
                     .apply(
-                            new AttentionBranchOp(
-                                    LayerNorm.EPSILON, new WindowAttentionOp(p.heads(), p.window(), p.shift())),
-                            x,
-                            norm.weight().in(x),
-                            norm.bias().in(x),
-                            q.weight().in(x),
-                            q.bias().in(x),
-                            p.biasTable().in(x),
-                            o.weight().in(x),
-                            o.bias().in(x));
+                            new PackedAttentionBranchOp(LayerNorm.EPSILON, p.attention(), projections, last.getFirst()),
+                            operands.toArray(Value[]::new));
+        }
+        if (in instanceof Linears i
+                && out instanceof Linears o
+                && (i.bounds() != null) == quantized
+                && (o.bounds() != null) == quantized) {
+            operands.add(p.table());
+            operands.addAll(o.weightsAndBiases());
+            operands.addAll(i.weightsAndBiases());
+            List<Integer> bits = new ArrayList<>(i.bits());
+            bits.addAll(o.bits());
+            if (i.bounds() != null && o.bounds() != null && p.bounds() != null) {
+                operands.add(i.bounds().concat(0, o.bounds()));
+                operands.add(p.bounds());
+            }
+            return x.graph()
+                    .apply(
+                            new AttentionBranchOp(LayerNorm.EPSILON, p.attention(), bits),
+                            operands.toArray(Value[]::new));
         }
         return null;
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant;
 
+import dev.halftone.nn.AttentionProducts;
+import dev.halftone.nn.BranchLayer;
 import dev.halftone.nn.Conv2d;
 import dev.halftone.nn.Module;
 import dev.halftone.nn.Parameter;
@@ -16,7 +18,7 @@ import org.jspecify.annotations.Nullable;
  * sums, but with gradients for weights and bounds. The bounds are parameters {@code weight_lower}, {@code weight_upper},
  * {@code input_lower} and {@code input_upper}; where there are several of a kind they are numbered, {@code weight1_lower}.
  */
-public final class FakeQuantizedLayer extends Module {
+public final class FakeQuantizedLayer extends Module implements BranchLayer {
     /** A pair of bounds that is trained. */
     private final class Bounds {
         final int bits;
@@ -37,8 +39,13 @@ public final class FakeQuantizedLayer extends Module {
         }
 
         Value apply(Value x) {
-            Value[] bounds = form.of(lower.in(x), upper.in(x), bits);
+            Value[] bounds = values(x);
             return x.fakeQuantize(bounds[0], bounds[1], bits);
+        }
+
+        /** Returns the lower and the upper bound in the graph of {@code x}. */
+        Value[] values(Value x) {
+            return form.of(lower.in(x), upper.in(x), bits);
         }
 
         UniformQuantizer quantizer() {
@@ -104,7 +111,11 @@ public final class FakeQuantizedLayer extends Module {
 
     @Override
     public Value forward(Value x) {
-        return layer.forward(x, new QuantizableLayer.Operands() {
+        return part(x) instanceof Products products ? products.forward(x) : layer.forward(x, operands());
+    }
+
+    private QuantizableLayer.Operands operands() {
+        return new QuantizableLayer.Operands() {
             @Override
             public Value input(int index, Value v) {
                 return inputs.get(index).apply(v);
@@ -114,7 +125,30 @@ public final class FakeQuantizedLayer extends Module {
             public Value weight(int index, Value w) {
                 return weights.get(index).apply(w);
             }
-        });
+        };
+    }
+
+    /** What a linear layer or the products of attention compute, if every input has one pair of bounds. */
+    @Override
+    public @Nullable Part part(Value x) {
+        List<Integer> bits = new ArrayList<>();
+        List<Value> all = new ArrayList<>();
+        for (Input input : inputs) {
+            Bounds b = input.bounds;
+            if (b == null || b.lower.value().size() > 1) {
+                return null;
+            }
+            bits.add(b.bits);
+            all.addAll(List.of(b.values(x)));
+        }
+        Value bounds = all.getFirst()
+                .concat(0, all.subList(1, all.size()).toArray(Value[]::new))
+                .reshape(inputs.size(), 2);
+        if (layer instanceof QuantizableLayer.Products(AttentionProducts products)) {
+            return products.quantized(bits, bounds);
+        }
+        List<Value> weightsAndBiases = layer.weightsAndBiases(x, operands());
+        return weightsAndBiases.isEmpty() ? null : new Linears(weightsAndBiases, bits, bounds);
     }
 
     /** Returns the quantizer of a weight with its present bounds. */

@@ -101,6 +101,14 @@ sealed interface QuantizableLayer {
     /** Computes the layer on other operands. */
     Value forward(Value x, Operands operands);
 
+    /**
+     * Returns the layer's weights and biases, or empty where it is no linear layer. Input number {@code i} is multiplied by the weight
+     * {@code [2 i]}, and the bias {@code [2 i + 1]} is added.
+     */
+    default List<Value> weightsAndBiases(Value x, Operands operands) {
+        return List.of();
+    }
+
     /** Returns the layer that runs on packed codes. */
     Module pack(List<UniformQuantizer> weights, List<ActivationQuantizer> inputs);
 
@@ -211,10 +219,21 @@ sealed interface QuantizableLayer {
         }
 
         @Override
+        public List<Value> weightsAndBiases(Value x, Operands operands) {
+            List<Value> w = new ArrayList<>();
+            for (int i = 0; i < PARTS.size(); i++) {
+                w.add(operands.weight(i, part(i).in(x)));
+                w.add(bias(i).in(x));
+            }
+            return w;
+        }
+
+        @Override
         public Value forward(Value x, Operands operands) {
+            List<Value> w = weightsAndBiases(x, operands);
             Value[] y = new Value[PARTS.size()];
             for (int i = 0; i < y.length; i++) {
-                y[i] = operands.input(i, x).linear(operands.weight(i, part(i).in(x)), bias(i).in(x));
+                y[i] = operands.input(i, x).linear(w.get(2 * i), w.get(2 * i + 1));
             }
             return y[0].concat(-1, y[1], y[2]);
         }
@@ -229,10 +248,7 @@ sealed interface QuantizableLayer {
         }
     }
 
-    /**
-     * The products of attention: queries (multiplied by {@code depth^-1/2}), keys, probabilities and values. In training the bias table
-     * is not changed.
-     */
+    /** The products of attention: queries (multiplied by {@code depth^-1/2}), keys, probabilities and values. */
     record Products(AttentionProducts products) implements QuantizableLayer {
         @Override
         public Module module() {

@@ -2,6 +2,7 @@
 package dev.halftone.quant;
 
 import dev.halftone.nn.AttentionProducts;
+import dev.halftone.nn.BranchLayer;
 import dev.halftone.nn.Module;
 import dev.halftone.nn.Value;
 import dev.halftone.nn.op.Windows;
@@ -14,7 +15,7 @@ import java.util.List;
  * The products of attention inside windows on quantized operands, see {@link AttentionProducts}: {@code [N, H, W, 3 C]} to {@code [N, H,
  * W, C]}. It runs in fp32 on the levels that codes stand for.
  */
-public final class QuantizedAttention extends Module {
+public final class QuantizedAttention extends Module implements BranchLayer {
     /** Queries after their multiplication by {@code depth^-1/2}, keys, probabilities, values. */
     static final List<String> INPUTS = List.of("q", "k", "a", "v");
 
@@ -38,18 +39,19 @@ public final class QuantizedAttention extends Module {
     }
 
     @Override
-    public Value forward(Value x) {
-        return forward(x, products, new QuantizableLayer.Operands() {
-            @Override
-            public Value input(int index, Value v) {
-                return UniformQuantizer.perTensor(inputs.get(index)).apply(v);
-            }
+    public Products part(Value x) {
+        Tensor bounds = Tensor.zeros(inputs.size(), 2);
+        for (int i = 0; i < inputs.size(); i++) {
+            bounds.set(inputs.get(i).lower(), i, 0);
+            bounds.set(inputs.get(i).upper(), i, 1);
+        }
+        return products.quantized(
+                inputs.stream().map(UniformGrid::bits).toList(), x.graph().constant(bounds));
+    }
 
-            @Override
-            public Value weight(int index, Value w) {
-                throw new IllegalStateException("attention has no weights");
-            }
-        });
+    @Override
+    public Value forward(Value x) {
+        return part(x).forward(x);
     }
 
     /** Computes attention in elementary ops on other operands. */

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant;
 
+import dev.halftone.nn.BranchLayer;
 import dev.halftone.nn.Conv2d;
 import dev.halftone.nn.Module;
 import dev.halftone.nn.Parameter;
 import dev.halftone.nn.Value;
+import dev.halftone.nn.op.QuantizedConv2dOp;
 import dev.halftone.tensor.PackedCodes;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
@@ -12,13 +14,15 @@ import dev.halftone.tensor.kernels.ChannelNormalization;
 import dev.halftone.tensor.kernels.KernelProvider;
 import dev.halftone.tensor.kernels.PackedConv;
 import dev.halftone.tensor.kernels.QuantizedConvWeight;
+import java.util.ArrayList;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
  * A convolution that is stored and executed as packed codes: {@code [N, H, W, in]} to {@code [N, H, W, out]}, stride 1, "same"
  * padding, one group. A linear layer is one of kernel 1. It has no parameters to train.
  */
-public final class QuantizedConv2d extends Module {
+public final class QuantizedConv2d extends Module implements BranchLayer {
     private final int kernel;
     private final int in;
     private final int out;
@@ -127,6 +131,46 @@ public final class QuantizedConv2d extends Module {
                 bias);
     }
 
+    /**
+     * Returns linear layers of the same input as one, or null if their inputs are quantized differently.
+     */
+    static @Nullable QuantizedConv2d beside(List<QuantizedConv2d> layers) {
+        QuantizedConv2d first = layers.getFirst();
+        int out = 0;
+        for (QuantizedConv2d layer : layers) {
+            if (layer.kernel != 1
+                    || layer.normalization != null
+                    || !layer.activation.equals(first.activation)
+                    || layer.codes.bits() != first.codes.bits()) {
+                return null;
+            }
+            out += layer.out;
+        }
+        byte[] codes = new byte[first.in * out];
+        List<UniformGrid> grids = new ArrayList<>();
+        Tensor bias = Tensor.zeros(out);
+        for (QuantizedConv2d layer : layers) {
+            byte[] own = layer.codes.unpack();
+            for (int i = 0; i < first.in; i++) {
+                System.arraycopy(own, i * layer.out, codes, i * out + grids.size(), layer.out);
+            }
+            for (int c = 0; c < layer.out; c++) {
+                if (layer.bias != null) {
+                    bias.set(layer.bias.get(c), grids.size());
+                }
+                grids.add(layer.weight.grid(c));
+            }
+        }
+        return new QuantizedConv2d(
+                1,
+                first.in,
+                out,
+                PackedCodes.pack(codes, first.codes.bits()),
+                new UniformQuantizer(grids),
+                first.activation,
+                bias);
+    }
+
     /** Refuses convolutions that packed kernels do not compute. */
     static void requireSupported(Conv2d conv) {
         int kernel = conv.weight().value().dim(0);
@@ -138,7 +182,17 @@ public final class QuantizedConv2d extends Module {
 
     @Override
     public Value forward(Value x) {
-        return x.quantizedConv2d(packed, in, out);
+        return x.graph().apply(op(), x);
+    }
+
+    private QuantizedConv2dOp op() {
+        return new QuantizedConv2dOp(packed, in, out);
+    }
+
+    /** What a linear layer computes. */
+    @Override
+    public @Nullable Part part(Value x) {
+        return kernel == 1 ? new PackedLinears(List.of(op())) : null;
     }
 
     /** Returns the weight codes {@code [kernel, kernel, in, out]}. */

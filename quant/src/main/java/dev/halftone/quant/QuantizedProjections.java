@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant;
 
+import dev.halftone.nn.BranchLayer;
 import dev.halftone.nn.Child;
 import dev.halftone.nn.Module;
 import dev.halftone.nn.Value;
+import dev.halftone.nn.op.QuantizedConv2dOp;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /** Queries, keys and values by three packed layers {@code q}, {@code k} and {@code v}: {@code [N, H, W, C]} to {@code [N, H, W, 3 C]}. */
-final class QuantizedProjections extends Module {
+final class QuantizedProjections extends Module implements BranchLayer {
     private final Child queries;
     private final Child keys;
     private final Child values;
@@ -15,6 +20,27 @@ final class QuantizedProjections extends Module {
         this.queries = child("q", queries);
         this.keys = child("k", keys);
         this.values = child("v", values);
+    }
+
+    /** One packed layer for all three where their inputs have the same codes, else three. */
+    @Override
+    public @Nullable Part part(Value x) {
+        List<QuantizedConv2d> layers = new ArrayList<>();
+        for (Child slot : List.of(queries, keys, values)) {
+            if (!(slot.module() instanceof QuantizedConv2d layer)) {
+                return null;
+            }
+            layers.add(layer);
+        }
+        QuantizedConv2d all = QuantizedConv2d.beside(layers);
+        List<QuantizedConv2dOp> ops = new ArrayList<>();
+        for (QuantizedConv2d layer : all == null ? layers : List.of(all)) {
+            if (!(layer.part(x) instanceof PackedLinears(var one))) {
+                return null;
+            }
+            ops.addAll(one);
+        }
+        return new PackedLinears(ops);
     }
 
     @Override

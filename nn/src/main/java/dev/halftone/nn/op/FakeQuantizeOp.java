@@ -95,9 +95,8 @@ public record FakeQuantizeOp(int bits) implements Op {
             double[] dUpper = upperSums[from / Ranges.GRAIN];
             if (g == 1) {
                 FakeQuantizeSums sums = kernels.fakeQuantizeGradient(inputs[0], grids[0], gradient, dx, from, to);
-                double rounding = sums.rounding() / grids[0].maxCode();
-                dLower[0] = sums.below() - rounding;
-                dUpper[0] = sums.above() + rounding;
+                dLower[0] = sums.lower(grids[0]);
+                dUpper[0] = sums.upper(grids[0]);
             } else {
                 perChannel(inputs[0], grids, gradient, dx, dLower, dUpper, from, to);
             }

@@ -31,6 +31,8 @@ public sealed interface Op
                 MseLossOp,
                 MultiplyOp,
                 NearestUpsampleOp,
+                PackedAttentionBranchOp,
+                PackedMlpBranchOp,
                 PermuteOp,
                 PixelShuffleOp,
                 PixelUnshuffleOp,

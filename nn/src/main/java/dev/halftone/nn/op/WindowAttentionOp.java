@@ -4,9 +4,12 @@ package dev.halftone.nn.op;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.Tensor;
+import dev.halftone.tensor.UniformGrid;
 import dev.halftone.tensor.kernels.AttentionGeometry;
+import dev.halftone.tensor.kernels.AttentionGrids;
 import dev.halftone.tensor.kernels.AttentionKernels;
 import dev.halftone.tensor.kernels.KernelProvider;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -17,13 +20,30 @@ import org.jspecify.annotations.Nullable;
  * <p>In elementary ops: roll by {@code -shift}, window partition, for each head {@code softmax(q k^T / sqrt(C / heads) + bias + mask)
  * v}, window reverse, roll back.
  *
+ * <p>With bits, the operands of both products are quantized and dequantized (2DQuant, Liu et al. 2024), and a third operand {@code [4,
+ * 2]} has the bounds of queries (multiplied by {@code depth^-1/2}), keys, probabilities and values.
+ *
  * @param heads divides C
  * @param window side of a window; divides H and W
  * @param shift 0 to {@code window - 1}
+ * @param bits of the codes of queries, keys, probabilities and values; empty where they are not quantized
  */
-public record WindowAttentionOp(int heads, int window, int shift) implements Op {
+public record WindowAttentionOp(int heads, int window, int shift, List<Integer> bits) implements Op {
     /** Windows whose bias gradients are summed as one, so that the order of the sum does not depend on the threads. */
     private static final int BLOCK = 8;
+
+    /** Copies the list. */
+    public WindowAttentionOp {
+        bits = List.copyOf(bits);
+        if (!bits.isEmpty() && bits.size() != 4) {
+            throw new IllegalArgumentException("window attention has 4 operands, not bits for " + bits.size());
+        }
+    }
+
+    /** Creates attention in fp32. */
+    public WindowAttentionOp(int heads, int window, int shift) {
+        this(heads, window, shift, List.of());
+    }
 
     @Override
     public Shape outputShape(Shape... inputs) {
@@ -38,8 +58,25 @@ public record WindowAttentionOp(int heads, int window, int shift) implements Op 
             throw new IllegalArgumentException(
                     "window attention: bias table " + inputs[1] + " instead of [" + entries + ", " + heads + "]");
         }
+        if (!bits.isEmpty()) {
+            Bounds.require("window attention", bits, inputs[2]);
+        }
         AttentionGeometry g = geometry(x);
         return x.with(-1, g.channels());
+    }
+
+    /** Returns the grids of operands with these bounds, or null where they are not quantized. */
+    @Nullable
+    AttentionGrids grids(@Nullable Tensor bounds) {
+        if (bits.isEmpty() || bounds == null) {
+            return null;
+        }
+        UniformGrid[] grids = Bounds.grids(bits, bounds);
+        return AttentionGrids.of(grids[0], grids[1], grids[2], grids[3]);
+    }
+
+    private @Nullable AttentionGrids grids(Tensor[] inputs) {
+        return grids(bits.isEmpty() ? null : inputs[2]);
     }
 
     /** Describes attention for {@code qkv} of this shape. */
@@ -52,9 +89,10 @@ public record WindowAttentionOp(int heads, int window, int shift) implements Op 
         AttentionKernels kernels = KernelProvider.kernels().attention();
         AttentionGeometry g = geometry(inputs[0].shape());
         float[][] biases = biases(g, inputs[1]);
+        AttentionGrids grids = grids(inputs);
         compute.forEachRange(g.windows(), BLOCK, (from, to) -> {
             float[] scratch = compute.borrow(kernels.scratch(g));
-            kernels.forward(g, inputs[0], biases, output, scratch, from, to);
+            kernels.forward(g, inputs[0], biases, grids, output, scratch, from, to);
             compute.giveBack(scratch);
         });
     }
@@ -66,15 +104,23 @@ public record WindowAttentionOp(int heads, int window, int shift) implements Op 
         AttentionGeometry g = geometry(inputs[0].shape());
         float[][] biases = biases(g, inputs[1]);
         Tensor dqkv = Tensor.zeros(inputs[0].shape());
-        PartialGradients sums = new PartialGradients(g.windows(), BLOCK, Shape.of(heads * g.pixels() * g.stride()));
+        AttentionGrids grids = grids(inputs);
+        PartialGradients sums =
+                new PartialGradients(g.windows(), BLOCK, Shape.of(heads * g.pixels() * g.stride()), Shape.of(4, 2));
         compute.forEachRange(g.windows(), sums.unitsPerBlock(), (from, to) -> {
             float[] scratch = compute.borrow(kernels.scratch(g));
-            kernels.backward(g, inputs[0], biases, gradient, dqkv, sums.of(from, 0), scratch, from, to);
+            Tensor dBounds = grids == null ? null : sums.of(from, 1);
+            kernels.backward(g, inputs[0], biases, grids, gradient, dqkv, sums.of(from, 0), dBounds, scratch, from, to);
             compute.giveBack(scratch);
         });
-        return new @Nullable Tensor[] {
-            wanted[0] ? dqkv : null, wanted[1] ? tableGradient(g, sums.total(compute)[0]) : null
-        };
+        Tensor[] total = sums.total(compute);
+        @Nullable Tensor[] result = new @Nullable Tensor[inputs.length];
+        result[0] = wanted[0] ? dqkv : null;
+        result[1] = wanted[1] ? tableGradient(g, total[0]) : null;
+        if (grids != null) {
+            result[2] = wanted[2] ? total[1] : null;
+        }
+        return result;
     }
 
     /** Returns what is added to the scores in windows of each kind, the mask included, {@code [heads, key, query]}. */

@@ -72,7 +72,7 @@ class OpTest {
                         "[2, 5] cannot be added to [2, 3]"),
                 Arguments.of(
                         new AttentionBranchOp(1, new WindowAttentionOp(1, 2, 0)),
-                        List.of(s(1, 2, 2, 3), s(3), s(3), s(3, 9), s(9), s(9, 1), s(3, 4), s(4)),
+                        List.of(s(1, 2, 2, 3), s(3), s(3), s(9, 1), s(3, 4), s(4), s(3, 9), s(9)),
                         "[1, 2, 2, 4] cannot be added to [1, 2, 2, 3]"),
                 Arguments.of(new WindowReverseOp(4, 8, 8), List.of(s(5, 4, 4, 2)), "8x8"),
                 Arguments.of(new WindowReverseOp(4, 8, 8), List.of(s(4, 4, 2, 2)), "8x8"));

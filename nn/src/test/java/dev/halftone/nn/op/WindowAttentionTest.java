@@ -8,16 +8,27 @@ import dev.halftone.nn.Gradients;
 import dev.halftone.nn.Graph;
 import dev.halftone.nn.Value;
 import dev.halftone.tensor.Compute;
+import dev.halftone.tensor.PackedCodes;
 import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.Tensor;
+import dev.halftone.tensor.UniformGrid;
+import dev.halftone.tensor.kernels.KernelProvider;
+import dev.halftone.tensor.kernels.Kernels;
+import dev.halftone.tensor.kernels.QuantizedConvWeight;
+import dev.halftone.tensor.kernels.ScalarKernels;
+import java.util.List;
 import java.util.SplittableRandom;
+import java.util.function.BiFunction;
 import java.util.function.Function;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Attention inside windows against the same computation in elementary ops. */
 class WindowAttentionTest {
+    private static final List<Integer> BITS = List.of(3, 4, 2, 5);
+
     private static Tensor random(SplittableRandom random, int... dims) {
         Tensor t = Tensor.zeros(dims);
         for (int i = 0; i < t.size(); i++) {
@@ -59,7 +70,45 @@ class WindowAttentionTest {
         }
     }
 
+    /** No value lies so near the middle of two codes that another order of sums would change its code. */
+    @Test
+    void quantizedProductsEqualElementaryOps() {
+        SplittableRandom r = new SplittableRandom(8);
+        Tensor qkv = random(r, 2, 8, 16, 30);
+        Tensor table = random(r, 49, 2);
+        Tensor seed = random(r, 2, 8, 16, 10);
+        Tensor bounds = Tensor.of(new float[] {-0.4f, 0.5f, -1, 1.25f, 0.01f, 0.3f, -1.5f, 1}, 4, 2);
+
+        Graph one = Graph.recording(Compute.shared());
+        Value x = one.variable(qkv);
+        Value b = one.variable(bounds);
+        Value y = one.apply(new WindowAttentionOp(2, 4, 2, BITS), x, one.constant(table), b);
+        Gradients gradients = one.backward(y, seed);
+
+        Graph many = Graph.recording(Compute.shared());
+        Value u = many.variable(qkv);
+        Value c = many.variable(bounds);
+        Value z = elementary(u, table, 2, 5, 4, 2, (v, i) -> quantized(v, c, i, BITS.get(i)));
+        Gradients expected = many.backward(z, seed);
+
+        assertClose(y.tensor(), z.tensor(), 2e-6);
+        assertClose(gradients.of(x), expected.of(u), 5e-6);
+        assertClose(gradients.of(b), expected.of(c), 1e-4);
+    }
+
     private static Value elementary(Value qkv, Tensor table, int heads, int depth, int window, int shift) {
+        return elementary(qkv, table, heads, depth, window, shift, (v, i) -> v);
+    }
+
+    /** Calls {@code operand} for queries, keys, probabilities and values, by number. */
+    private static Value elementary(
+            Value qkv,
+            Tensor table,
+            int heads,
+            int depth,
+            int window,
+            int shift,
+            BiFunction<Value, Integer, Value> operand) {
         Shape shape = qkv.shape();
         int n = window * window;
         int windows = shape.dim(1) / window * (shape.dim(2) / window);
@@ -85,12 +134,13 @@ class WindowAttentionTest {
                 }
             }
         }
-        Value scores = q.matmulTransposed(k)
+        Value scores = operand.apply(q, 0)
+                .matmulTransposed(operand.apply(k, 1))
                 .reshape(shape.dim(0), windows, heads, n, n)
                 .add(qkv.graph().constant(bias))
                 .reshape(shape.dim(0) * windows, heads, n, n);
-        return scores.softmax(-1)
-                .matmul(v)
+        return operand.apply(scores.softmax(-1), 2)
+                .matmul(operand.apply(v, 3))
                 .permute(0, 2, 1, 3)
                 .reshape(shape.dim(0) * windows, window, window, heads * depth)
                 .windowReverse(window, shape.dim(1), shape.dim(2))
@@ -114,14 +164,14 @@ class WindowAttentionTest {
         SplittableRandom r = new SplittableRandom(4);
         Tensor x = random(r, 3, 24, 16, 6);
         Tensor[] norm = {random(r, 6), random(r, 6)};
-        Tensor[] one = {random(r, 6, 18), random(r, 18), random(r, 9, 3), random(r, 6, 6), random(r, 6)};
+        Tensor[] one = {random(r, 9, 3), random(r, 6, 6), random(r, 6), random(r, 6, 18), random(r, 18)};
         compare(
                 x,
                 v -> v[0].graph().apply(new AttentionBranchOp(1e-5f, new WindowAttentionOp(3, 2, 1)), v),
                 v -> v[0].add(v[0].layerNorm(v[1], v[2], 1e-5f)
-                        .linear(v[3], v[4])
-                        .windowAttention(v[5], 3, 2, 1)
-                        .linear(v[6], v[7])),
+                        .linear(v[6], v[7])
+                        .windowAttention(v[3], 3, 2, 1)
+                        .linear(v[4], v[5])),
                 norm[0],
                 norm[1],
                 one[0],
@@ -142,6 +192,139 @@ class WindowAttentionTest {
                 random(r, 13),
                 random(r, 13, 6),
                 random(r, 6));
+    }
+
+    @Test
+    void quantizedBranchesEqualTheirLayers() {
+        SplittableRandom r = new SplittableRandom(6);
+        Tensor[] norm = {random(r, 6), random(r, 6)};
+        Tensor bounds = Tensor.of(new float[] {-1, 1.5f, -2, 1, -1.25f, 2, -0.5f, 0.75f}, 4, 2);
+        Tensor attention = Tensor.of(new float[] {-1, 1, -1.5f, 2, 0, 0.7f, -1, 0.5f}, 4, 2);
+        WindowAttentionOp products = new WindowAttentionOp(3, 2, 1, List.of(3, 4, 2, 5));
+        compare(
+                random(r, 3, 24, 16, 6),
+                v -> v[0].graph().apply(new AttentionBranchOp(1e-5f, products, List.of(2, 3, 4, 5)), v),
+                v -> {
+                    Value normal = v[0].layerNorm(v[1], v[2], 1e-5f);
+                    Value q = quantized(normal, v[12], 0, 2).linear(v[6], v[7]);
+                    Value k = quantized(normal, v[12], 1, 3).linear(v[8], v[9]);
+                    Value u = quantized(normal, v[12], 2, 4).linear(v[10], v[11]);
+                    Value y = v[0].graph().apply(products, q.concat(-1, k, u), v[3], v[13]);
+                    return v[0].add(quantized(y, v[12], 3, 5).linear(v[4], v[5]));
+                },
+                norm[0],
+                norm[1],
+                random(r, 9, 3),
+                random(r, 6, 6),
+                random(r, 6),
+                random(r, 6, 6),
+                random(r, 6),
+                random(r, 6, 6),
+                random(r, 6),
+                random(r, 6, 6),
+                random(r, 6),
+                bounds,
+                attention);
+        compare(
+                random(r, 2, 31, 19, 6),
+                v -> v[0].graph().apply(new MlpBranchOp(1e-5f, List.of(2, 4)), v),
+                v -> {
+                    Value normal = v[0].layerNorm(v[1], v[2], 1e-5f);
+                    Value h = quantized(normal, v[7], 0, 2).linear(v[3], v[4]).gelu();
+                    return v[0].add(quantized(h, v[7], 1, 4).linear(v[5], v[6]));
+                },
+                norm[0],
+                norm[1],
+                random(r, 6, 13),
+                random(r, 13),
+                random(r, 13, 6),
+                random(r, 6),
+                Tensor.of(new float[] {-1, 1.5f, -0.17f, 1.25f}, 2, 2));
+    }
+
+    /** Against the integer reference, layer by layer. */
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 3, 4, 8})
+    void packedBranchesEqualTheirLayers(int bits) {
+        SplittableRandom r = new SplittableRandom(10L + bits);
+        int channels = 20;
+        List<Packed> projections = List.of(
+                new Packed(r, bits, channels, channels, -1.5f),
+                new Packed(r, bits, channels, channels, -1),
+                new Packed(r, bits, channels, channels, -2));
+        Packed output = new Packed(r, bits, channels, channels, -1);
+        Packed first = new Packed(r, bits, channels, 2 * channels, -2);
+        Packed second = new Packed(r, bits, 2 * channels, channels, -0.17f);
+        WindowAttentionOp products = new WindowAttentionOp(2, 8, 4, List.of(bits, bits, bits, bits));
+        Graph graph = Graph.eager(Compute.shared());
+        Value x = graph.constant(random(r, 2, 16, 24, channels));
+        Value weight = graph.constant(random(r, channels));
+        Value bias = graph.constant(random(r, channels));
+        Value table = graph.constant(random(r, 225, 2));
+        Value bounds = graph.constant(Tensor.of(new float[] {-1, 1, -1.5f, 2, 0, 0.1f, -1, 0.5f}, 4, 2));
+
+        Value normal = x.layerNorm(weight, bias, 1e-5f);
+        Value qkv = projections
+                .get(0)
+                .reference(normal)
+                .concat(
+                        -1,
+                        projections.get(1).reference(normal),
+                        projections.get(2).reference(normal));
+        Value y = x.add(output.reference(graph.apply(products, qkv, table, bounds)));
+        List<QuantizedConv2dOp> fast = projections.stream().map(Packed::fast).toList();
+        PackedAttentionBranchOp branch = new PackedAttentionBranchOp(1e-5f, products, fast, output.fast());
+        OpCase.assertSame(
+                "attention",
+                y.tensor(),
+                graph.apply(branch, x, weight, bias, table, bounds).tensor());
+
+        Value z = x.add(second.reference(first.reference(normal).gelu()));
+        PackedMlpBranchOp mlp = new PackedMlpBranchOp(1e-5f, first.fast(), second.fast());
+        OpCase.assertSame("mlp", z.tensor(), graph.apply(mlp, x, weight, bias).tensor());
+    }
+
+    /** A packed linear layer of random codes. */
+    private record Packed(QuantizedConvWeight weight, UniformGrid grid) {
+        Packed(SplittableRandom r, int bits, int in, int out, float lower) {
+            this(
+                    new QuantizedConvWeight(
+                            1,
+                            in,
+                            out,
+                            PackedCodes.pack(codes(r, bits, in * out), bits),
+                            Tensor.zeros(out).fill(1f / ((1 << bits) - 1)),
+                            Tensor.zeros(out).fill(-0.5f),
+                            random(r, out)),
+                    new UniformGrid(bits, lower, 1.5f));
+        }
+
+        private static byte[] codes(SplittableRandom r, int bits, int count) {
+            byte[] codes = new byte[count];
+            for (int i = 0; i < count; i++) {
+                codes[i] = (byte) r.nextInt(1 << bits);
+            }
+            return codes;
+        }
+
+        private QuantizedConv2dOp op(Kernels kernels) {
+            return new QuantizedConv2dOp(
+                    kernels.lowBit().prepare(weight, grid), weight.inChannels(), weight.outChannels());
+        }
+
+        QuantizedConv2dOp fast() {
+            return op(KernelProvider.kernels());
+        }
+
+        Value reference(Value x) {
+            return x.graph().apply(op(new ScalarKernels()), x);
+        }
+    }
+
+    private static Value quantized(Value x, Value bounds, int row, int bits) {
+        Value pair = bounds.slice(0, row, row + 1);
+        return x.fakeQuantize(
+                pair.slice(1, 0, 1).reshape(1), pair.slice(1, 1, 2).reshape(1), bits);
     }
 
     /** Outputs must be the same, gradients but for rounding: sums over rows have another order. */

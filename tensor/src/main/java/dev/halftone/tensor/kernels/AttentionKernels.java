@@ -2,6 +2,7 @@
 package dev.halftone.tensor.kernels;
 
 import dev.halftone.tensor.Tensor;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Attention inside windows, see {@link AttentionGeometry}; the scores of a window never leave the cache. For each head, with queries
@@ -13,7 +14,14 @@ import dev.halftone.tensor.Tensor;
  *   y[i, c]     = (sum over j of v[j, c] e[j, i]) / sum over j of e   a chain, and plain additions in order
  * }</pre>
  *
- * All implementations give the same bits.
+ * With grids, q, k and v are the levels of their codes, and probabilities become levels before the second product:
+ *
+ * <pre>{@code
+ *   p[j, i]     = level(code(e[j, i] * (1 / sum over j of e)))
+ *   y[i, c]     = sum over j of v[j, c] p[j, i]                       a chain
+ * }</pre>
+ *
+ * All implementations give the same bits, but for the gradients of the grids' bounds, whose sums have no fixed order.
  */
 public interface AttentionKernels {
     /** Returns how many floats of scratch memory the other methods want. */
@@ -23,22 +31,36 @@ public interface AttentionKernels {
      * Computes the windows {@code [from, to)}.
      *
      * @param biases for each kind of window {@code [heads, pixels, stride]}, see {@link AttentionGeometry#biasSize}
+     * @param grids null where operands are not quantized
      */
-    void forward(AttentionGeometry g, Tensor qkv, float[][] biases, Tensor y, float[] scratch, int from, int to);
+    void forward(
+            AttentionGeometry g,
+            Tensor qkv,
+            float[][] biases,
+            @Nullable AttentionGrids grids,
+            Tensor y,
+            float[] scratch,
+            int from,
+            int to);
 
     /**
-     * Computes the gradient of the windows {@code [from, to)}; scores are computed again.
+     * Computes the gradient of the windows {@code [from, to)}; scores are computed again. Gradients pass straight through the rounding, see
+     * {@link PointwiseKernels#fakeQuantizeGradient}.
      *
      * @param dqkv is overwritten, where the windows have their pixels
      * @param dBias {@code [heads, pixels, stride]}: the gradients of biases, whatever the kind of window, are added here, window by window
+     * @param dBounds {@code [4, 2]}: the gradients of the lower and upper bounds of queries, keys, probabilities and values are added here;
+     *     null exactly if {@code grids} is
      */
     void backward(
             AttentionGeometry g,
             Tensor qkv,
             float[][] biases,
+            @Nullable AttentionGrids grids,
             Tensor dy,
             Tensor dqkv,
             Tensor dBias,
+            @Nullable Tensor dBounds,
             float[] scratch,
             int from,
             int to);

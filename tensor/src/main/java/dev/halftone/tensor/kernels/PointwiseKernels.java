@@ -9,8 +9,7 @@ import java.util.Objects;
  * Elementwise operations and reductions on flat index ranges {@code [from, to)} of same-sized tensors, or on rows of the innermost
  * dimension where a method says so. Outputs may be the same tensor as an input. All implementations give the same bits.
  *
- * <p>{@link #sum}, {@link #absoluteError}, {@link #squaredError} and {@link #fakeQuantizeGradient} widen every value to double and add in one fixed order: the
- * range is cut at the multiples of {@link #SUM_BLOCK}; within a block, the i-th value goes to partial sum {@code i %}
+ * <p>{@link #sum}, {@link #absoluteError} and {@link #squaredError} widen every value to double and add in one fixed order: the range is cut at the multiples of {@link #SUM_BLOCK}; within a block, the i-th value goes to partial sum {@code i %}
  * {@link #SUM_LANES}; the partial sums are added in order to the sum of the block, and the sums of the blocks, in order, to 0. So
  * a caller may compute the blocks on any number of threads, one call per block: adding these results in order gives the bits of
  * one call over everything.
@@ -56,7 +55,8 @@ public interface PointwiseKernels {
     void fakeQuantize(Tensor x, UniformGrid grid, Tensor y, int from, int to);
 
     /**
-     * Computes {@code dx = lower <= x && x <= upper ? dy : 0} and, in the fixed order of sums, what the bounds' gradients are made of.
+     * Computes {@code dx = lower <= x && x <= upper ? dy : 0} and, in the fixed order of sums, what the bounds' gradients are made of;
+     * their partial sums are float32, of 256 values each.
      */
     FakeQuantizeSums fakeQuantizeGradient(Tensor x, UniformGrid grid, Tensor dy, Tensor dx, int from, int to);
 
@@ -67,7 +67,24 @@ public interface PointwiseKernels {
      * @param above of {@code dy} where {@code x >= upper}
      * @param rounding of {@code dy * (code(x) - u)} where {@code lower <= x <= upper}
      */
-    record FakeQuantizeSums(double below, double above, double rounding) {}
+    record FakeQuantizeSums(double below, double above, double rounding) {
+        /** Returns the gradient of the lower bound (2DQuant, Liu et al. 2024, equation 2). */
+        public double lower(UniformGrid grid) {
+            return below - rounding / grid.maxCode();
+        }
+
+        /** Returns the gradient of the upper bound. */
+        public double upper(UniformGrid grid) {
+            return above + rounding / grid.maxCode();
+        }
+
+        /** Adds both gradients to row {@code row} of {@code bounds [.., 2]}. */
+        public void addTo(Tensor bounds, int row, UniformGrid grid) {
+            int at = bounds.offset() + 2 * row;
+            bounds.array()[at] += (float) lower(grid);
+            bounds.array()[at + 1] += (float) upper(grid);
+        }
+    }
 
     /** Returns the smallest value of the range, which must not be empty; NaN if any value is NaN. */
     float min(Tensor a, int from, int to);

@@ -2,7 +2,9 @@
 package dev.halftone.tensor.kernels;
 
 import dev.halftone.tensor.Tensor;
+import dev.halftone.tensor.UniformGrid;
 import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
 
 /** Attention inside windows as its interface defines it. */
 final class ScalarAttentionKernels implements AttentionKernels {
@@ -20,8 +22,10 @@ final class ScalarAttentionKernels implements AttentionKernels {
         final float[][] v;
         final float[][] e;
         final float[] inverse;
+        /** Queries, keys and values before they were quantized. */
+        final float[][][] given = new float[3][][];
 
-        Head(AttentionGeometry g, Tensor qkv, float[] bias, int[] pixels, int head) {
+        Head(AttentionGeometry g, Tensor qkv, float[] bias, @Nullable AttentionGrids grids, int[] pixels, int head) {
             n = g.pixels();
             depth = g.depth();
             q = rows(qkv, pixels, 3 * g.channels(), head * depth, depth);
@@ -31,6 +35,11 @@ final class ScalarAttentionKernels implements AttentionKernels {
                 for (int c = 0; c < depth; c++) {
                     row[c] *= g.queryScale();
                 }
+            }
+            if (grids != null) {
+                given[0] = quantize(q, grids.queries().grid());
+                given[1] = quantize(k, grids.keys().grid());
+                given[2] = quantize(v, grids.values().grid());
             }
             e = new float[n][n];
             inverse = new float[n];
@@ -53,6 +62,26 @@ final class ScalarAttentionKernels implements AttentionKernels {
             }
         }
 
+        /** Replaces values by levels and returns what they were. */
+        static float[][] quantize(float[][] rows, UniformGrid grid) {
+            float[][] before = Arrays.stream(rows).map(float[]::clone).toArray(float[][]::new);
+            for (float[] row : rows) {
+                for (int i = 0; i < row.length; i++) {
+                    row[i] = grid.level(grid.code(row[i]));
+                }
+            }
+            return before;
+        }
+
+        /** Divides by the sums. */
+        void normalise() {
+            for (float[] row : e) {
+                for (int i = 0; i < n; i++) {
+                    row[i] *= inverse[i];
+                }
+            }
+        }
+
         static float[][] rows(Tensor t, int[] pixels, int step, int from, int depth) {
             float[][] rows = new float[pixels.length][];
             for (int i = 0; i < rows.length; i++) {
@@ -65,13 +94,25 @@ final class ScalarAttentionKernels implements AttentionKernels {
 
     @Override
     public void forward(
-            AttentionGeometry g, Tensor qkv, float[][] biases, Tensor y, float[] scratch, int from, int to) {
+            AttentionGeometry g,
+            Tensor qkv,
+            float[][] biases,
+            @Nullable AttentionGrids grids,
+            Tensor y,
+            float[] scratch,
+            int from,
+            int to) {
         g.check(qkv, biases, y, from, to);
         int[] pixels = new int[g.pixels()];
         for (int window = from; window < to; window++) {
             g.pixels(window, pixels);
             for (int head = 0; head < g.heads(); head++) {
-                Head h = new Head(g, qkv, biases[g.kind(window)], pixels, head);
+                Head h = new Head(g, qkv, biases[g.kind(window)], grids, pixels, head);
+                if (grids != null) {
+                    h.normalise();
+                    Head.quantize(h.e, grids.probabilities().grid());
+                    Arrays.fill(h.inverse, 1);
+                }
                 for (int i = 0; i < h.n; i++) {
                     for (int c = 0; c < h.depth; c++) {
                         float sum = 0;
@@ -90,9 +131,11 @@ final class ScalarAttentionKernels implements AttentionKernels {
             AttentionGeometry g,
             Tensor qkv,
             float[][] biases,
+            @Nullable AttentionGrids grids,
             Tensor dy,
             Tensor dqkv,
             Tensor dBias,
+            @Nullable Tensor dBounds,
             float[] scratch,
             int from,
             int to) {
@@ -101,50 +144,86 @@ final class ScalarAttentionKernels implements AttentionKernels {
         for (int window = from; window < to; window++) {
             g.pixels(window, pixels);
             for (int head = 0; head < g.heads(); head++) {
-                Head h = new Head(g, qkv, biases[g.kind(window)], pixels, head);
+                Head h = new Head(g, qkv, biases[g.kind(window)], grids, pixels, head);
                 float[][] d = Head.rows(dy, pixels, g.channels(), head * h.depth, h.depth);
-                float[][] dScore = dScores(h, d);
+                float[][] dp = product(h.v, d);
+                h.normalise();
+                // What the values were multiplied with.
+                float[][] p = h.e;
+                if (grids != null && dBounds != null) {
+                    p = Arrays.stream(h.e).map(float[]::clone).toArray(float[][]::new);
+                    Head.quantize(p, grids.probabilities().grid());
+                    straightThrough(h.e, grids.probabilities().grid(), dp, dBounds, 2);
+                }
+                float[][] dScore = dScores(h, dp);
                 for (int j = 0; j < h.n; j++) {
                     for (int i = 0; i < h.n; i++) {
                         dBias.array()[dBias.offset() + (head * h.n + j) * g.stride() + i] += dScore[j][i];
                     }
                 }
-                for (int p = 0; p < h.n; p++) {
-                    int at = dqkv.offset() + pixels[p] * 3 * g.channels() + head * h.depth;
+                float[][] dq = new float[h.n][h.depth];
+                float[][] dk = new float[h.n][h.depth];
+                float[][] dv = new float[h.n][h.depth];
+                for (int i = 0; i < h.n; i++) {
                     for (int c = 0; c < h.depth; c++) {
-                        float dq = 0;
-                        float dk = 0;
-                        float dv = 0;
                         for (int o = 0; o < h.n; o++) {
-                            dq = Math.fma(h.k[o][c], dScore[o][p], dq);
-                            dk = Math.fma(dScore[p][o], h.q[o][c], dk);
-                            dv = Math.fma(h.e[p][o], d[o][c], dv);
+                            dq[i][c] = Math.fma(h.k[o][c], dScore[o][i], dq[i][c]);
+                            dk[i][c] = Math.fma(dScore[i][o], h.q[o][c], dk[i][c]);
+                            dv[i][c] = Math.fma(p[i][o], d[o][c], dv[i][c]);
                         }
-                        dqkv.array()[at + c] = dq * g.queryScale();
-                        dqkv.array()[at + g.channels() + c] = dk;
-                        dqkv.array()[at + 2 * g.channels() + c] = dv;
+                    }
+                }
+                if (grids != null && dBounds != null) {
+                    straightThrough(h.given[0], grids.queries().grid(), dq, dBounds, 0);
+                    straightThrough(h.given[1], grids.keys().grid(), dk, dBounds, 1);
+                    straightThrough(h.given[2], grids.values().grid(), dv, dBounds, 3);
+                }
+                for (int i = 0; i < h.n; i++) {
+                    int at = dqkv.offset() + pixels[i] * 3 * g.channels() + head * h.depth;
+                    for (int c = 0; c < h.depth; c++) {
+                        dqkv.array()[at + c] = dq[i][c] * g.queryScale();
+                        dqkv.array()[at + g.channels() + c] = dk[i][c];
+                        dqkv.array()[at + 2 * g.channels() + c] = dv[i][c];
                     }
                 }
             }
         }
     }
 
-    /** Normalises {@code e} to probabilities and returns the gradient of the scores. */
-    private static float[][] dScores(Head h, float[][] d) {
+    /** Turns the gradients of levels into those of what was quantized, and adds those of the bounds. */
+    private static void straightThrough(float[][] x, UniformGrid grid, float[][] d, Tensor dBounds, int row) {
+        PointwiseKernels kernels = new ScalarPointwiseKernels();
+        for (int i = 0; i < x.length; i++) {
+            Tensor dRow = Tensor.of(d[i], d[i].length);
+            kernels.fakeQuantizeGradient(Tensor.of(x[i], x[i].length), grid, dRow, dRow, 0, d[i].length)
+                    .addTo(dBounds, row, grid);
+            System.arraycopy(dRow.array(), dRow.offset(), d[i], 0, d[i].length);
+        }
+    }
+
+    /** Returns {@code sum over c of v[j, c] d[i, c]}. */
+    private static float[][] product(float[][] v, float[][] d) {
+        float[][] product = new float[v.length][d.length];
+        for (int j = 0; j < v.length; j++) {
+            for (int i = 0; i < d.length; i++) {
+                for (int c = 0; c < d[i].length; c++) {
+                    product[j][i] = Math.fma(v[j][c], d[i][c], product[j][i]);
+                }
+            }
+        }
+        return product;
+    }
+
+    /** Returns the gradient of the scores from that of the probabilities {@code e}. */
+    private static float[][] dScores(Head h, float[][] dp) {
         float[][] dScore = new float[h.n][h.n];
         for (int i = 0; i < h.n; i++) {
             float dot = 0;
             for (int j = 0; j < h.n; j++) {
-                float sum = 0;
-                for (int c = 0; c < h.depth; c++) {
-                    sum = Math.fma(h.v[j][c], d[i][c], sum);
-                }
-                h.e[j][i] *= h.inverse[i];
-                dScore[j][i] = sum;
-                dot = Math.fma(h.e[j][i], sum, dot);
+                dot = Math.fma(h.e[j][i], dp[j][i], dot);
             }
             for (int j = 0; j < h.n; j++) {
-                dScore[j][i] = h.e[j][i] * (dScore[j][i] - dot);
+                dScore[j][i] = h.e[j][i] * (dp[j][i] - dot);
             }
         }
         return dScore;

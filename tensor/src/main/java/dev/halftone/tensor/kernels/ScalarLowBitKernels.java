@@ -5,6 +5,7 @@ import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.UniformGrid;
 import java.util.Arrays;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /** The integer reference: plain loops over one code per byte. */
 final class ScalarLowBitKernels implements LowBitKernels {
@@ -89,6 +90,9 @@ final class ScalarLowBitKernels implements LowBitKernels {
         private final int inChannels;
         private final int outChannels;
         private final UniformGrid grid;
+        /** What replaces the grid where inputs come before a GELU. */
+        private final @Nullable CodeSteps steps;
+
         private final ConvAffine affine;
         private final byte[] weight;
 
@@ -99,6 +103,23 @@ final class ScalarLowBitKernels implements LowBitKernels {
             this.grid = grid;
             this.affine = new ConvAffine(weight, grid);
             this.weight = weight.codes().unpack();
+            this.steps = null;
+        }
+
+        private ScalarConv(ScalarConv of, CodeSteps steps) {
+            this.padding = of.padding;
+            this.inChannels = of.inChannels;
+            this.outChannels = of.outChannels;
+            this.grid = of.grid;
+            this.affine = of.affine;
+            this.weight = of.weight;
+            this.steps = steps;
+        }
+
+        @Override
+        public @Nullable PackedConv beforeGelu() {
+            CodeSteps before = CodeSteps.beforeGelu(grid);
+            return before == null ? null : new ScalarConv(this, before);
         }
 
         @Override
@@ -134,7 +155,7 @@ final class ScalarLowBitKernels implements LowBitKernels {
             int to = own.at(row);
             int count = codes.shape().dim(2) * inChannels;
             for (int i = 0; i < count; i++) {
-                own.values[to + i] = (byte) grid.code(x[at + i]);
+                own.values[to + i] = (byte) (steps == null ? grid.code(x[at + i]) : steps.code(x[at + i]));
             }
         }
 

@@ -105,15 +105,33 @@ final class ScalarPointwiseKernels implements PointwiseKernels {
     @Override
     public FakeQuantizeSums fakeQuantizeGradient(Tensor x, UniformGrid grid, Tensor dy, Tensor dx, int from, int to) {
         PointwiseKernels.checkRange(from, to, x, dy, dx);
-        // Before dx is written: it may be dy.
-        FakeQuantizeSums sums = new FakeQuantizeSums(
-                reduce(x, dy, from, to, (v, d) -> v <= grid.lower() ? d : 0),
-                reduce(x, dy, from, to, (v, d) -> v >= grid.upper() ? d : 0),
-                reduce(x, dy, from, to, (v, d) -> inside(v, grid) ? (double) d * roundingError(v, grid) : 0));
-        for (int i = from; i < to; i++) {
-            dx.array()[dx.offset() + i] = inside(x.array()[x.offset() + i], grid) ? dy.array()[dy.offset() + i] : 0;
+        double below = 0;
+        double above = 0;
+        double rounding = 0;
+        for (int start = from; start < to; start = PointwiseKernels.blockEnd(start, to)) {
+            float[][] lanes = new float[3][SUM_LANES];
+            for (int i = start; i < PointwiseKernels.blockEnd(start, to); i++) {
+                float v = x.array()[x.offset() + i];
+                float d = dy.array()[dy.offset() + i];
+                int lane = (i - start) % SUM_LANES;
+                lanes[0][lane] += v <= grid.lower() ? d : 0;
+                lanes[1][lane] += v >= grid.upper() ? d : 0;
+                lanes[2][lane] += inside(v, grid) ? d * roundingError(v, grid) : 0;
+                dx.array()[dx.offset() + i] = inside(v, grid) ? d : 0;
+            }
+            below += total(lanes[0]);
+            above += total(lanes[1]);
+            rounding += total(lanes[2]);
         }
-        return sums;
+        return new FakeQuantizeSums(below, above, rounding);
+    }
+
+    private static double total(float[] lanes) {
+        double total = 0;
+        for (float lane : lanes) {
+            total += lane;
+        }
+        return total;
     }
 
     private static boolean inside(float v, UniformGrid grid) {

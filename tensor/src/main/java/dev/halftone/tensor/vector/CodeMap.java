@@ -4,6 +4,7 @@ package dev.halftone.tensor.vector;
 import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.UniformGrid;
 import dev.halftone.tensor.kernels.ActivationCodes;
+import dev.halftone.tensor.kernels.CodeSteps;
 import dev.halftone.tensor.kernels.ConvAffine;
 import java.util.Objects;
 import jdk.incubator.vector.FloatVector;
@@ -14,7 +15,8 @@ import jdk.incubator.vector.VectorSpecies;
 
 /** What feature maps of codes share: pixels with a border of {@code padding} on every side, and the sum of each pixel's codes. */
 final class CodeMap {
-    private static final float ROUND = 0x1p23f;
+    /** Plus it, floats from 0 to 2^23 are rounded to integers, which are the lowest bits. */
+    static final float ROUND = 0x1p23f;
 
     private static final VectorSpecies<Integer> INTS = VectorSpecies.of(int.class, Panels.SPECIES.vectorShape());
     /** As many bytes as there are floats in a vector. */
@@ -107,6 +109,11 @@ final class CodeMap {
         pixelSums[(firstTapRow(row) + padding) * paddedWidth + padding + x] = sum;
     }
 
+    /** Sets the code sums of pixels from {@code x} on, of a map of one row without a border. */
+    void setPixelSums(int x, FloatVector sums) {
+        sums.convert(VectorOperators.F2I, 0).reinterpretAsInts().intoArray(pixelSums, x);
+    }
+
     /** Computes the sum of the codes under the kernel for every output of a row. */
     void codeSums(int row, int[] sums) {
         int kernel = 2 * padding + 1;
@@ -148,20 +155,122 @@ final class CodeMap {
     }
 
     /** Computes the codes of {@code count} values, as bytes. */
-    static void quantize(UniformGrid grid, float[] x, int at, byte[] codes, int count) {
+    static void quantize(CodeSteps steps, float[] x, int at, byte[] codes, int count) {
+        int i;
+        if (steps.rising().length == 3 && steps.falling().length == 0) {
+            i = quantize3(steps.rising(), x, at, codes, count);
+        } else {
+            i = steps.takesInFunction() ? 0 : divide(steps.grid(), x, at, codes, count);
+        }
+        for (; i < count; i++) {
+            codes[i] = (byte) steps.code(x[at + i]);
+        }
+    }
+
+    /** Computes the codes of {@code count} values, as floats. */
+    static void quantize(CodeSteps steps, float[] x, int at, float[] codes, int count) {
+        int i;
+        if (steps.rising().length == 3 && steps.falling().length == 0) {
+            i = quantize3(steps.rising(), x, at, codes, count);
+        } else if (steps.takesInFunction()) {
+            i = count(steps.rising(), steps.falling(), x, at, codes, count);
+        } else {
+            quantize(steps.grid(), x, at, codes, 0, count);
+            i = count;
+        }
+        for (; i < count; i++) {
+            codes[i] = steps.code(x[at + i]);
+        }
+    }
+
+    private static int quantize3(float[] rising, float[] x, int at, float[] codes, int count) {
+        FloatVector zero = FloatVector.zero(Panels.SPECIES);
+        FloatVector one = FloatVector.broadcast(Panels.SPECIES, 1);
+        FloatVector two = FloatVector.broadcast(Panels.SPECIES, 2);
+        FloatVector three = FloatVector.broadcast(Panels.SPECIES, 3);
+        FloatVector first = FloatVector.broadcast(Panels.SPECIES, rising[0]);
+        FloatVector second = FloatVector.broadcast(Panels.SPECIES, rising[1]);
+        FloatVector third = FloatVector.broadcast(Panels.SPECIES, rising[2]);
+        int i = 0;
+        for (; i + Panels.LANES <= count; i += Panels.LANES) {
+            FloatVector v = FloatVector.fromArray(Panels.SPECIES, x, at + i);
+            zero.blend(one, v.compare(VectorOperators.GE, first))
+                    .blend(two, v.compare(VectorOperators.GE, second))
+                    .blend(three, v.compare(VectorOperators.GE, third))
+                    .intoArray(codes, i);
+        }
+        return i;
+    }
+
+    private static int count(float[] rising, float[] falling, float[] x, int at, float[] codes, int count) {
+        FloatVector zero = FloatVector.zero(Panels.SPECIES);
+        FloatVector one = FloatVector.broadcast(Panels.SPECIES, 1);
+        int i = 0;
+        for (; i + 4 * Panels.LANES <= count; i += 4 * Panels.LANES) {
+            FloatVector v0 = FloatVector.fromArray(Panels.SPECIES, x, at + i);
+            FloatVector v1 = FloatVector.fromArray(Panels.SPECIES, x, at + i + Panels.LANES);
+            FloatVector v2 = FloatVector.fromArray(Panels.SPECIES, x, at + i + 2 * Panels.LANES);
+            FloatVector v3 = FloatVector.fromArray(Panels.SPECIES, x, at + i + 3 * Panels.LANES);
+            FloatVector c0 = zero, c1 = zero, c2 = zero, c3 = zero;
+            for (int k = 0; k < rising.length; k++) {
+                FloatVector step = FloatVector.broadcast(Panels.SPECIES, rising[k]);
+                c0 = c0.add(zero.blend(one, v0.compare(VectorOperators.GE, step)));
+                c1 = c1.add(zero.blend(one, v1.compare(VectorOperators.GE, step)));
+                c2 = c2.add(zero.blend(one, v2.compare(VectorOperators.GE, step)));
+                c3 = c3.add(zero.blend(one, v3.compare(VectorOperators.GE, step)));
+            }
+            for (int k = 0; k < falling.length; k++) {
+                FloatVector step = FloatVector.broadcast(Panels.SPECIES, falling[k]);
+                c0 = c0.add(zero.blend(one, v0.compare(VectorOperators.LE, step)));
+                c1 = c1.add(zero.blend(one, v1.compare(VectorOperators.LE, step)));
+                c2 = c2.add(zero.blend(one, v2.compare(VectorOperators.LE, step)));
+                c3 = c3.add(zero.blend(one, v3.compare(VectorOperators.LE, step)));
+            }
+            c0.intoArray(codes, i);
+            c1.intoArray(codes, i + Panels.LANES);
+            c2.intoArray(codes, i + 2 * Panels.LANES);
+            c3.intoArray(codes, i + 3 * Panels.LANES);
+        }
+        return i;
+    }
+
+    private static int divide(UniformGrid grid, float[] x, int at, byte[] codes, int count) {
         float scale = grid.scale();
         int i = 0;
         for (; i + Panels.LANES <= count; i += Panels.LANES) {
-            // The low byte of the rounded float is the code: without the conversion to int and its special cases.
-            code(grid, FloatVector.fromArray(Panels.SPECIES, x, at + i), scale)
-                    .reinterpretAsInts()
-                    .convertShape(VectorOperators.I2B, BYTES, 0)
-                    .reinterpretAsBytes()
-                    .intoArray(codes, i);
+            bytes(code(grid, FloatVector.fromArray(Panels.SPECIES, x, at + i), scale), codes, i);
         }
-        for (; i < count; i++) {
-            codes[i] = (byte) grid.code(x[at + i]);
+        return i;
+    }
+
+    /** 2-bit codes: three comparisons take less time than the division. */
+    private static int quantize3(float[] rising, float[] x, int at, byte[] codes, int count) {
+        FloatVector zero = FloatVector.broadcast(Panels.SPECIES, ROUND);
+        FloatVector one = FloatVector.broadcast(Panels.SPECIES, ROUND + 1);
+        FloatVector two = FloatVector.broadcast(Panels.SPECIES, ROUND + 2);
+        FloatVector three = FloatVector.broadcast(Panels.SPECIES, ROUND + 3);
+        FloatVector first = FloatVector.broadcast(Panels.SPECIES, rising[0]);
+        FloatVector second = FloatVector.broadcast(Panels.SPECIES, rising[1]);
+        FloatVector third = FloatVector.broadcast(Panels.SPECIES, rising[2]);
+        int i = 0;
+        for (; i + Panels.LANES <= count; i += Panels.LANES) {
+            FloatVector v = FloatVector.fromArray(Panels.SPECIES, x, at + i);
+            bytes(
+                    zero.blend(one, v.compare(VectorOperators.GE, first))
+                            .blend(two, v.compare(VectorOperators.GE, second))
+                            .blend(three, v.compare(VectorOperators.GE, third)),
+                    codes,
+                    i);
         }
+        return i;
+    }
+
+    /** Stores codes. The low byte of the rounded float is the code: without the conversion to int and its special cases. */
+    static void bytes(FloatVector code, byte[] codes, int at) {
+        code.reinterpretAsInts()
+                .convertShape(VectorOperators.I2B, BYTES, 0)
+                .reinterpretAsBytes()
+                .intoArray(codes, at);
     }
 
     /**

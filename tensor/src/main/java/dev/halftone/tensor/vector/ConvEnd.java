@@ -66,6 +66,16 @@ final class ConvEnd {
             codeSums = new int[width];
             borderAt = new int[width];
         }
+
+        /** Returns whether pixels share a border case. */
+        boolean isUniform(int x, int pixels) {
+            for (int p = 1; p < pixels; p++) {
+                if (borderAt[x + p] != borderAt[x]) {
+                    return false;
+                }
+            }
+            return true;
+        }
     }
 
     /** Fills in a row. */
@@ -161,6 +171,19 @@ final class ConvEnd {
             float[] y,
             int at,
             int outChannels) {
+        if (row.isUniform(x, pixels)) {
+            Columns c = new Columns(row, x, pixels, row.borderAt[x], channel, relu, y, at, outChannels);
+            for (int which = 1; which >= 0; which--) {
+                if (count >= (which + 1) * LANES) {
+                    columns(c, raw, which, count >= (which + 3) * LANES);
+                }
+            }
+            int last = count / LANES;
+            if (count % LANES > 0) {
+                rest(c, raw, last, count - last * LANES);
+            }
+            return;
+        }
         for (int p = 0; p < pixels; p++) {
             int border = row.borderAt[x + p];
             int codeSum = row.codeSums[x + p];
@@ -192,6 +215,70 @@ final class ConvEnd {
                         relu,
                         y,
                         to + 3 * LANES);
+            }
+        }
+    }
+
+    /** Some pixels beside each other that share a border case, channels from {@code channel} on; row {@code y} begins at {@code at}. */
+    private record Columns(
+            Row row, int x, int pixels, int border, int channel, boolean relu, float[] y, int at, int outChannels) {}
+
+    /** Computes the last channels, fewer than a vector has. */
+    private void rest(Columns c, short[] raw, int column, int count) {
+        for (int p = 0; p < c.pixels; p++) {
+            IntVector sums = column % 2 == 0 ? even(raw, 4 * p * LANES) : odd(raw, 4 * p * LANES);
+            lanes(
+                    column < 2 ? sums.and(0xFFFF) : sums.lanewise(VectorOperators.LSHR, 16),
+                    c.border,
+                    c.row.codeSums[c.x + p],
+                    c.channel + column * LANES,
+                    count,
+                    c.relu,
+                    c.y,
+                    c.at + (c.x + p) * c.outChannels + c.channel + column * LANES);
+        }
+    }
+
+    /**
+     * Computes channels {@code [which * LANES, (which + 1) * LANES)} of pixels and, if {@code both}, those {@code 2 * LANES} further: with
+     * the coefficients in registers.
+     */
+    private void columns(Columns c, short[] raw, int which, boolean both) {
+        int low = c.channel + which * LANES;
+        int high = low + (both ? 2 * LANES : 0);
+        IntVector lowCorrection = IntVector.fromArray(INTS, correction, c.border + low);
+        IntVector highCorrection = IntVector.fromArray(INTS, correction, c.border + high);
+        FloatVector lowA = FloatVector.fromArray(Panels.SPECIES, a, low);
+        FloatVector highA = FloatVector.fromArray(Panels.SPECIES, a, high);
+        FloatVector lowB = FloatVector.fromArray(Panels.SPECIES, b, low);
+        FloatVector highB = FloatVector.fromArray(Panels.SPECIES, b, high);
+        FloatVector lowD = FloatVector.fromArray(Panels.SPECIES, d, c.border + low);
+        FloatVector highD = FloatVector.fromArray(Panels.SPECIES, d, c.border + high);
+        int[] codeSums = c.row.codeSums;
+        float[] y = c.y;
+        for (int p = 0; p < c.pixels; p++) {
+            int codeSum = codeSums[c.x + p];
+            int to = c.at + (c.x + p) * c.outChannels;
+            IntVector sums = which == 0 ? even(raw, 4 * p * LANES) : odd(raw, 4 * p * LANES);
+            IntVector centred = IntVector.broadcast(INTS, weightCentre * codeSum);
+            FloatVector codes = FloatVector.broadcast(Panels.SPECIES, (float) codeSum);
+            FloatVector v = (FloatVector)
+                    sums.and(0xFFFF).add(lowCorrection).add(centred).convert(VectorOperators.I2F, 0);
+            v = lowA.fma(v, lowB.fma(codes, lowD));
+            if (c.relu) {
+                v = v.blend(0f, v.compare(VectorOperators.LE, 0f));
+            }
+            v.intoArray(y, to + low);
+            if (both) {
+                FloatVector w = (FloatVector) sums.lanewise(VectorOperators.LSHR, 16)
+                        .add(highCorrection)
+                        .add(centred)
+                        .convert(VectorOperators.I2F, 0);
+                w = highA.fma(w, highB.fma(codes, highD));
+                if (c.relu) {
+                    w = w.blend(0f, w.compare(VectorOperators.LE, 0f));
+                }
+                w.intoArray(y, to + high);
             }
         }
     }

@@ -6,6 +6,7 @@ import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
 import dev.halftone.tensor.kernels.ActivationCodes;
 import dev.halftone.tensor.kernels.CodePath;
+import dev.halftone.tensor.kernels.CodeSteps;
 import dev.halftone.tensor.kernels.ConvOutput;
 import dev.halftone.tensor.kernels.PackedConv;
 import dev.halftone.tensor.kernels.QuantizedConvWeight;
@@ -14,9 +15,11 @@ import java.lang.invoke.VarHandle;
 import java.nio.ByteOrder;
 import java.util.Arrays;
 import jdk.incubator.vector.ByteVector;
+import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.ShortVector;
 import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorSpecies;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A convolution on codes by table look-up ({@link LookupTable}). The lanes of a byte vector are a block of output channels. For
@@ -38,7 +41,7 @@ final class TableConv implements PackedConv {
     private final int inChannels;
     private final int outChannels;
     private final int kernel;
-    private final UniformGrid grid;
+    private final CodeSteps steps;
     private final LookupTable table;
     private final CodeGrouping grouping;
     private final ConvEnd end;
@@ -53,7 +56,7 @@ final class TableConv implements PackedConv {
         this.inChannels = weight.inChannels();
         this.outChannels = weight.outChannels();
         this.kernel = weight.kernel();
-        this.grid = grid;
+        this.steps = CodeSteps.of(grid);
         LookupTable products = LookupTable.of(weight.codes().bits(), grid.bits());
         if (products == null) {
             throw new IllegalArgumentException(
@@ -67,6 +70,25 @@ final class TableConv implements PackedConv {
         end = new ConvEnd(
                 weight, grid, table.weightCentre, table.activationCentre, table.bias * kernel * kernel * runs * run);
         weights = indices(weight);
+    }
+
+    private TableConv(TableConv of, CodeSteps steps) {
+        inChannels = of.inChannels;
+        outChannels = of.outChannels;
+        kernel = of.kernel;
+        this.steps = steps;
+        table = of.table;
+        grouping = of.grouping;
+        end = of.end;
+        run = of.run;
+        runs = of.runs;
+        weights = of.weights;
+    }
+
+    @Override
+    public @Nullable PackedConv beforeGelu() {
+        CodeSteps before = CodeSteps.beforeGelu(steps.grid());
+        return before == null ? null : new TableConv(this, before);
     }
 
     private byte[] indices(QuantizedConvWeight weight) {
@@ -96,6 +118,9 @@ final class TableConv implements PackedConv {
     private static final class Codes implements ActivationCodes {
         final CodeMap map;
         final byte[] numbers;
+        /** Memory for {@link #quantizeTurned}. */
+        float[] turned = {};
+
         private final int groups;
         private final LookupTable table;
 
@@ -203,7 +228,7 @@ final class TableConv implements PackedConv {
         int width = map.width();
         // Whole vectors are read behind the last pixel, and longs.
         byte[] bytes = new byte[width * inChannels + BLOCK];
-        CodeMap.quantize(grid, x, at, bytes, width * inChannels);
+        CodeMap.quantize(steps, x, at, bytes, width * inChannels);
         grouping.group(
                 bytes,
                 width,
@@ -216,10 +241,51 @@ final class TableConv implements PackedConv {
         }
     }
 
+    @Override
+    public void quantizeTurned(float[] x, int at, ActivationCodes codes) {
+        Codes own = own(codes);
+        CodeMap map = own.map;
+        int width = map.width();
+        int size = width * inChannels;
+        if (map.padding > 0 || map.paddedRows() > 1 || width % Panels.LANES > 0 || width != map.paddedWidth) {
+            PackedConv.super.quantizeTurned(x, at, codes);
+            return;
+        }
+        if (own.turned.length < size) {
+            own.turned = new float[size];
+        }
+        CodeMap.quantize(steps, x, at, own.turned, size);
+        for (int i = 0; i < width; i += Panels.LANES) {
+            map.setPixelSums(i, group(own.turned, i, width, own.numbers));
+        }
+    }
+
+    /** Puts the codes of neighbouring channels side by side as table numbers, for a vector of pixels, and returns the sums of their codes. */
+    private FloatVector group(float[] turned, int from, int width, byte[] numbers) {
+        FloatVector none = FloatVector.broadcast(Panels.SPECIES, CodeMap.ROUND);
+        FloatVector sum = FloatVector.zero(Panels.SPECIES);
+        float unit = 1 << table.activationBits;
+        int to = from;
+        for (int c = 0; c < inChannels; c += table.group, to += width) {
+            FloatVector number = none;
+            FloatVector part = FloatVector.zero(Panels.SPECIES);
+            float factor = 1;
+            for (int i = c; i < Math.min(inChannels, c + table.group); i++) {
+                FloatVector code = FloatVector.fromArray(Panels.SPECIES, turned, i * width + from);
+                number = code.fma(FloatVector.broadcast(Panels.SPECIES, factor), number);
+                part = part.add(code);
+                factor *= unit;
+            }
+            sum = sum.add(part);
+            CodeMap.bytes(number, numbers, to);
+        }
+        return sum;
+    }
+
     /** Returns the sum of a pixel's codes: eight at a time as bytes of a long, as many as a byte can hold. */
     private int sum(byte[] codes, int from) {
         int whole = inChannels / Long.BYTES;
-        int limit = 255 / grid.maxCode();
+        int limit = 255 / steps.grid().maxCode();
         int sum = 0;
         for (int i = 0; i < whole; ) {
             long bytes = 0;

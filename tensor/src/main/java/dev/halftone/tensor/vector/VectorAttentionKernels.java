@@ -2,12 +2,16 @@
 package dev.halftone.tensor.vector;
 
 import dev.halftone.tensor.Tensor;
+import dev.halftone.tensor.UniformGrid;
 import dev.halftone.tensor.kernels.AttentionGeometry;
+import dev.halftone.tensor.kernels.AttentionGrids;
 import dev.halftone.tensor.kernels.AttentionKernels;
+import dev.halftone.tensor.kernels.CodeSteps;
 import java.util.Arrays;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorSpecies;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Attention inside windows on the micro-kernel of {@link Panels}. Queries are turned so that the lanes run over the queries of a window
@@ -34,6 +38,10 @@ final class VectorAttentionKernels implements AttentionKernels {
             int qRows,
             int dScores,
             int rows,
+            int dk,
+            int dv,
+            int given,
+            int levels,
             int zeros,
             int size) {
         static Layout of(AttentionGeometry g) {
@@ -52,7 +60,12 @@ final class VectorAttentionKernels implements AttentionKernels {
             int qRows = dyRows + n * wide;
             int dScores = qRows + n * wide;
             int rows = dScores + n * stride;
-            int zeros = rows + n * wide;
+            int dk = rows + n * wide;
+            int dv = dk + n * channels;
+            // Queries, keys and values before they were quantized, in one piece as the first three are.
+            int given = dv + n * channels;
+            int levels = given + scores;
+            int zeros = levels + n * stride;
             return new Layout(
                     g,
                     n,
@@ -69,6 +82,10 @@ final class VectorAttentionKernels implements AttentionKernels {
                     qRows,
                     dScores,
                     rows,
+                    dk,
+                    dv,
+                    given,
+                    levels,
                     zeros,
                     zeros + Math.max(stride, wide));
         }
@@ -81,7 +98,14 @@ final class VectorAttentionKernels implements AttentionKernels {
 
     @Override
     public void forward(
-            AttentionGeometry g, Tensor qkv, float[][] biases, Tensor y, float[] scratch, int from, int to) {
+            AttentionGeometry g,
+            Tensor qkv,
+            float[][] biases,
+            @Nullable AttentionGrids grids,
+            Tensor y,
+            float[] scratch,
+            int from,
+            int to) {
         g.check(qkv, biases, y, from, to);
         Layout s = Layout.of(g);
         int[] pixels = new int[s.n];
@@ -89,8 +113,14 @@ final class VectorAttentionKernels implements AttentionKernels {
         for (int window = from; window < to; window++) {
             g.pixels(window, pixels);
             gather(s, qkv, pixels, scratch);
+            if (grids != null) {
+                quantize(s, grids, scratch);
+            }
             for (int head = 0; head < g.heads(); head++) {
                 scores(s, biases[g.kind(window)], head, scratch);
+                if (grids != null) {
+                    probabilities(s, grids.probabilities(), scratch);
+                }
                 // y[c, i] = sum over j of v[j, c] e[j, i]
                 product(
                         s,
@@ -104,9 +134,39 @@ final class VectorAttentionKernels implements AttentionKernels {
                         g.depth(),
                         s.n,
                         s.stride);
-                divide(s, head, scratch);
+                if (grids == null) {
+                    divide(s, head, scratch);
+                }
             }
             turnBack(scratch, s.y, s.stride, g.channels(), y, pixels, g.channels(), 0);
+        }
+    }
+
+    /** Replaces queries, keys and values by the levels of their codes. */
+    private static void quantize(Layout s, AttentionGrids grids, float[] scratch) {
+        int channels = s.g.channels();
+        FakeQuantization.levels(grids.queries(), scratch, s.q, scratch, s.q, channels * s.stride);
+        FakeQuantization.levels(grids.keys(), scratch, s.k, scratch, s.k, s.n * channels);
+        FakeQuantization.levels(grids.values(), scratch, s.v, scratch, s.v, s.n * channels);
+    }
+
+    /** Turns {@code e} into the levels of probabilities. */
+    private static void probabilities(Layout s, CodeSteps steps, float[] scratch) {
+        boolean four = steps.grid().bits() == 2;
+        for (int i = 0; i < s.stride; i += LANES) {
+            if (four) {
+                FakeQuantization.scaledFourLevels(steps, scratch, s.scores + i, s.n, s.stride, s.inverse + i);
+            } else {
+                FakeQuantization.scaledLevels(steps, scratch, s.scores + i, s.n, s.stride, s.inverse + i);
+            }
+        }
+    }
+
+    /** Multiplies {@code e} with the inverses of the sums. */
+    private static void normalise(float[] e, int at, int n, int stride, int inverseAt) {
+        FloatVector inverse = FloatVector.fromArray(FLOATS, e, inverseAt);
+        for (int j = 0; j < n; j++) {
+            FloatVector.fromArray(FLOATS, e, at + j * stride).mul(inverse).intoArray(e, at + j * stride);
         }
     }
 
@@ -218,9 +278,11 @@ final class VectorAttentionKernels implements AttentionKernels {
             AttentionGeometry g,
             Tensor qkv,
             float[][] biases,
+            @Nullable AttentionGrids grids,
             Tensor dy,
             Tensor dqkv,
             Tensor dBias,
+            @Nullable Tensor dBounds,
             float[] scratch,
             int from,
             int to) {
@@ -233,6 +295,10 @@ final class VectorAttentionKernels implements AttentionKernels {
         for (int window = from; window < to; window++) {
             g.pixels(window, pixels);
             gather(s, qkv, pixels, scratch);
+            if (grids != null) {
+                System.arraycopy(scratch, s.q, scratch, s.given, s.scores - s.q);
+                quantize(s, grids, scratch);
+            }
             for (int i = 0; i < s.n; i++) {
                 turn(dy.array(), dy.offset() + pixels[i] * channels, channels, 1, scratch, s.dy + i, s.stride);
             }
@@ -253,7 +319,18 @@ final class VectorAttentionKernels implements AttentionKernels {
                         depth,
                         s.stride);
                 for (int i = 0; i < s.stride; i += LANES) {
-                    softmaxGradient(scratch, s.scores + i, s.dScores + i, s.n, s.stride, s.inverse + i);
+                    normalise(scratch, s.scores + i, s.n, s.stride, s.inverse + i);
+                }
+                int factors = s.scores;
+                if (grids != null && dBounds != null) {
+                    factors = s.levels;
+                    FakeQuantization.levels(
+                            grids.probabilities(), scratch, s.scores, scratch, s.levels, s.n * s.stride);
+                    straightThrough(
+                            grids.probabilities().grid(), scratch, s.scores, s.dScores, s.n * s.stride, dBounds, 2);
+                }
+                for (int i = 0; i < s.stride; i += LANES) {
+                    softmaxGradient(scratch, s.scores + i, s.dScores + i, s.n, s.stride);
                 }
                 add(scratch, s.dScores, dBias.array(), dBias.offset() + head * s.n * s.stride, s.n * s.stride);
                 // dq[c, i] = sum over j of k[j, c] ds[j, i]
@@ -273,9 +350,20 @@ final class VectorAttentionKernels implements AttentionKernels {
                 wideRows(scratch, s.q + first * s.stride, s.stride, depth, s.qRows, s.wide, s.n);
                 wideRows(scratch, s.dy + first * s.stride, s.stride, depth, s.dyRows, s.wide, s.n);
                 product(s, scratch, s.dScores, s.stride, 1, s.qRows, s.wide, s.rows, s.n, s.n, s.wide);
-                scatter(scratch, s.rows, s.wide, depth, dqkv, pixels, 3 * channels, channels + first);
-                product(s, scratch, s.scores, s.stride, 1, s.dyRows, s.wide, s.rows, s.n, s.n, s.wide);
-                scatter(scratch, s.rows, s.wide, depth, dqkv, pixels, 3 * channels, 2 * channels + first);
+                narrowRows(scratch, s.rows, s.wide, depth, s.dk + first, channels, s.n);
+                product(s, scratch, factors, s.stride, 1, s.dyRows, s.wide, s.rows, s.n, s.n, s.wide);
+                narrowRows(scratch, s.rows, s.wide, depth, s.dv + first, channels, s.n);
+            }
+            if (grids != null && dBounds != null) {
+                int given = s.given - s.q;
+                straightThrough(grids.queries().grid(), scratch, given + s.q, s.y, channels * s.stride, dBounds, 0);
+                straightThrough(grids.keys().grid(), scratch, given + s.k, s.dk, s.n * channels, dBounds, 1);
+                straightThrough(grids.values().grid(), scratch, given + s.v, s.dv, s.n * channels, dBounds, 3);
+            }
+            for (int i = 0; i < s.n; i++) {
+                int at = dqkv.offset() + pixels[i] * 3 * channels;
+                System.arraycopy(scratch, s.dk + i * channels, dqkv.array(), at + channels, channels);
+                System.arraycopy(scratch, s.dv + i * channels, dqkv.array(), at + 2 * channels, channels);
             }
             scale(scratch, s.y, channels * s.stride, g.queryScale());
             turnBack(scratch, s.y, s.stride, channels, dqkv, pixels, 3 * channels, 0);
@@ -291,26 +379,30 @@ final class VectorAttentionKernels implements AttentionKernels {
         }
     }
 
-    private static void scatter(
-            float[] rows, int at, int wide, int depth, Tensor to, int[] pixels, int step, int channel) {
-        for (int i = 0; i < pixels.length; i++) {
-            System.arraycopy(rows, at + i * wide, to.array(), to.offset() + pixels[i] * step + channel, depth);
+    private static void narrowRows(float[] scratch, int at, int wide, int depth, int to, int step, int n) {
+        for (int i = 0; i < n; i++) {
+            System.arraycopy(scratch, at + i * wide, scratch, to + i * step, depth);
         }
     }
 
-    /** Turns {@code e} into probabilities and their gradients into those of the scores. */
-    private static void softmaxGradient(float[] a, int e, int d, int n, int stride, int inverseAt) {
-        FloatVector inverse = FloatVector.fromArray(FLOATS, a, inverseAt);
+    /** Turns the gradients of levels into those of what was quantized, and adds those of the bounds. */
+    private static void straightThrough(
+            UniformGrid grid, float[] scratch, int x, int d, int count, Tensor dBounds, int row) {
+        FakeQuantization.gradient(grid, scratch, x, scratch, d, scratch, d, 0, count)
+                .addTo(dBounds, row, grid);
+    }
+
+    /** Turns the gradients of the probabilities {@code p} into those of the scores. */
+    private static void softmaxGradient(float[] a, int p, int d, int n, int stride) {
         FloatVector dot = FloatVector.zero(FLOATS);
         for (int j = 0; j < n; j++) {
-            FloatVector p = FloatVector.fromArray(FLOATS, a, e + j * stride).mul(inverse);
-            p.intoArray(a, e + j * stride);
-            dot = p.fma(FloatVector.fromArray(FLOATS, a, d + j * stride), dot);
+            dot = FloatVector.fromArray(FLOATS, a, p + j * stride)
+                    .fma(FloatVector.fromArray(FLOATS, a, d + j * stride), dot);
         }
         for (int j = 0; j < n; j++) {
             FloatVector.fromArray(FLOATS, a, d + j * stride)
                     .sub(dot)
-                    .mul(FloatVector.fromArray(FLOATS, a, e + j * stride))
+                    .mul(FloatVector.fromArray(FLOATS, a, p + j * stride))
                     .intoArray(a, d + j * stride);
         }
     }

@@ -8,7 +8,6 @@ import dev.halftone.tensor.kernels.ScalarKernels;
 import java.util.Objects;
 import jdk.incubator.vector.DoubleVector;
 import jdk.incubator.vector.FloatVector;
-import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorShape;
 import jdk.incubator.vector.VectorSpecies;
@@ -24,9 +23,6 @@ final class VectorPointwiseKernels implements PointwiseKernels {
     /** As many floats as there are doubles in a vector. */
     private static final VectorSpecies<Float> HALF =
             VectorSpecies.of(float.class, VectorShape.forBitSize(DOUBLES.vectorBitSize() / 2));
-
-    /** Plus and minus it, floats from 0 to 2^22 are rounded to integers. */
-    private static final float ROUNDER = 0x1.8p23f;
 
     /** Computes what is left when no whole vector is. */
     private static final PointwiseKernels SCALAR = new ScalarKernels().pointwise();
@@ -216,119 +212,14 @@ final class VectorPointwiseKernels implements PointwiseKernels {
     @Override
     public void fakeQuantize(Tensor x, UniformGrid grid, Tensor y, int from, int to) {
         PointwiseKernels.checkRange(from, to, x, y);
-        FloatVector lower = FloatVector.broadcast(FLOATS, grid.lower());
-        FloatVector upper = FloatVector.broadcast(FLOATS, grid.upper());
-        FloatVector scale = FloatVector.broadcast(FLOATS, grid.scale());
-        FloatVector rounder = FloatVector.broadcast(FLOATS, ROUNDER);
-        FloatVector last = FloatVector.broadcast(FLOATS, grid.maxCode());
-        FloatVector zero = FloatVector.zero(FLOATS);
-        int i = from;
-        for (; i + FLOATS.length() <= to; i += FLOATS.length()) {
-            FloatVector v = FloatVector.fromArray(FLOATS, x.array(), x.offset() + i);
-            FloatVector steps = v.max(lower).min(upper).sub(lower).div(scale);
-            FloatVector codes = steps.add(rounder).sub(rounder).min(last);
-            zero.blend(codes, codes.compare(VectorOperators.EQ, codes))
-                    .mul(scale)
-                    .add(lower)
-                    .intoArray(y.array(), y.offset() + i);
-        }
-        for (; i < to; i++) {
-            y.array()[y.offset() + i] = grid.level(grid.code(x.array()[x.offset() + i]));
-        }
+        FakeQuantization.levels(grid, x.array(), x.offset() + from, y.array(), y.offset() + from, to - from);
     }
 
     @Override
     public FakeQuantizeSums fakeQuantizeGradient(Tensor x, UniformGrid grid, Tensor dy, Tensor dx, int from, int to) {
         PointwiseKernels.checkRange(from, to, x, dy, dx);
-        double below = 0;
-        double above = 0;
-        double rounding = 0;
-        double[] belows = new double[SUM_LANES];
-        double[] aboves = new double[SUM_LANES];
-        double[] roundings = new double[SUM_LANES];
-        for (int start = from; start < to; start = PointwiseKernels.blockEnd(start, to)) {
-            int end = PointwiseKernels.blockEnd(start, to);
-            int whole = start + (end - start) / SUM_LANES * SUM_LANES;
-            for (int lane = 0; lane < SUM_LANES; lane += LANES) {
-                sumsBelow(x, grid.lower(), dy, start + lane, whole).intoArray(belows, lane);
-                sumsAbove(x, grid.upper(), dy, start + lane, whole).intoArray(aboves, lane);
-                roundingSums(x, grid, dy, start + lane, whole).intoArray(roundings, lane);
-            }
-            for (int i = whole; i < end; i++) {
-                float v = x.array()[x.offset() + i];
-                float d = dy.array()[dy.offset() + i];
-                belows[i - whole] += v <= grid.lower() ? d : 0;
-                aboves[i - whole] += v >= grid.upper() ? d : 0;
-                roundings[i - whole] += v >= grid.lower() && v <= grid.upper()
-                        ? (double) d * (grid.code(v) - (v - grid.lower()) / grid.scale())
-                        : 0;
-            }
-            below += total(belows);
-            above += total(aboves);
-            rounding += total(roundings);
-            passInside(x, grid, dy, dx, start, end);
-        }
-        return new FakeQuantizeSums(below, above, rounding);
-    }
-
-    private static DoubleVector sumsBelow(Tensor x, float bound, Tensor dy, int from, int to) {
-        FloatVector limit = FloatVector.broadcast(HALF, bound);
-        FloatVector zero = FloatVector.zero(HALF);
-        DoubleVector sums = DoubleVector.zero(DOUBLES);
-        for (int i = from; i < to; i += SUM_LANES) {
-            FloatVector v = FloatVector.fromArray(HALF, x.array(), x.offset() + i);
-            FloatVector d = FloatVector.fromArray(HALF, dy.array(), dy.offset() + i);
-            sums = sums.add(widened(zero.blend(d, v.compare(VectorOperators.LE, limit))));
-        }
-        return sums;
-    }
-
-    private static DoubleVector sumsAbove(Tensor x, float bound, Tensor dy, int from, int to) {
-        FloatVector limit = FloatVector.broadcast(HALF, bound);
-        FloatVector zero = FloatVector.zero(HALF);
-        DoubleVector sums = DoubleVector.zero(DOUBLES);
-        for (int i = from; i < to; i += SUM_LANES) {
-            FloatVector v = FloatVector.fromArray(HALF, x.array(), x.offset() + i);
-            FloatVector d = FloatVector.fromArray(HALF, dy.array(), dy.offset() + i);
-            sums = sums.add(widened(zero.blend(d, v.compare(VectorOperators.GE, limit))));
-        }
-        return sums;
-    }
-
-    private static DoubleVector roundingSums(Tensor x, UniformGrid grid, Tensor dy, int from, int to) {
-        FloatVector lower = FloatVector.broadcast(HALF, grid.lower());
-        FloatVector upper = FloatVector.broadcast(HALF, grid.upper());
-        FloatVector scale = FloatVector.broadcast(HALF, grid.scale());
-        FloatVector rounder = FloatVector.broadcast(HALF, ROUNDER);
-        FloatVector last = FloatVector.broadcast(HALF, grid.maxCode());
-        FloatVector zero = FloatVector.zero(HALF);
-        DoubleVector sums = DoubleVector.zero(DOUBLES);
-        for (int i = from; i < to; i += SUM_LANES) {
-            FloatVector v = FloatVector.fromArray(HALF, x.array(), x.offset() + i);
-            FloatVector d = FloatVector.fromArray(HALF, dy.array(), dy.offset() + i);
-            FloatVector steps = v.sub(lower).div(scale);
-            FloatVector error = steps.add(rounder).sub(rounder).min(last).sub(steps);
-            VectorMask<Float> inside = v.compare(VectorOperators.GE, lower).and(v.compare(VectorOperators.LE, upper));
-            sums = sums.add(widened(zero.blend(d, inside)).mul(widened(zero.blend(error, inside))));
-        }
-        return sums;
-    }
-
-    private static void passInside(Tensor x, UniformGrid grid, Tensor dy, Tensor dx, int from, int to) {
-        FloatVector lower = FloatVector.broadcast(FLOATS, grid.lower());
-        FloatVector upper = FloatVector.broadcast(FLOATS, grid.upper());
-        FloatVector zero = FloatVector.zero(FLOATS);
-        int i = from;
-        for (; i + FLOATS.length() <= to; i += FLOATS.length()) {
-            FloatVector v = FloatVector.fromArray(FLOATS, x.array(), x.offset() + i);
-            FloatVector d = FloatVector.fromArray(FLOATS, dy.array(), dy.offset() + i);
-            zero.blend(d, v.compare(VectorOperators.GE, lower).and(v.compare(VectorOperators.LE, upper)))
-                    .intoArray(dx.array(), dx.offset() + i);
-        }
-        for (; i < to; i++) {
-            float v = x.array()[x.offset() + i];
-            dx.array()[dx.offset() + i] = v >= grid.lower() && v <= grid.upper() ? dy.array()[dy.offset() + i] : 0;
-        }
+        return FakeQuantization.gradient(
+                grid, x.array(), x.offset(), dy.array(), dy.offset(), dx.array(), dx.offset(), from, to);
     }
 
     private static double total(double[] partial) {

@@ -6,12 +6,15 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
 import dev.halftone.tensor.Tensor;
+import dev.halftone.tensor.UniformGrid;
 import dev.halftone.tensor.kernels.AttentionGeometry;
+import dev.halftone.tensor.kernels.AttentionGrids;
 import dev.halftone.tensor.kernels.AttentionKernels;
 import dev.halftone.tensor.kernels.ScalarKernels;
 import java.util.Arrays;
 import java.util.SplittableRandom;
 import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -45,40 +48,80 @@ class VectorAttentionKernelsTest {
         "1, 10, 10, 1, 32, 5, 0"
     })
     void attention(int batch, int height, int width, int heads, int depth, int window, int shift) {
-        SplittableRandom r = new SplittableRandom(100L * heads + window);
         AttentionGeometry g = new AttentionGeometry(batch, height, width, heads, depth, window, shift);
-        Tensor qkv = random(r, 3, 2, batch, height, width, 3 * heads * depth);
-        Tensor dy = random(r, 5, 1, batch, height, width, heads * depth);
-        float[][] bias = new float[g.kinds()][];
-        for (int kind = 0; kind < bias.length; kind++) {
-            bias[kind] = array(r, g.biasSize(), 3);
-            if (kind > 0) {
-                bias[kind][g.biasSize() / 2] = -100;
+        Case plain = new Case(g, null);
+        plain.check();
+        assertOracle(g, plain.qkv, plain.bias, plain.y);
+        new Case(
+                        g,
+                        AttentionGrids.of(
+                                new UniformGrid(2, -0.4f, 0.3f),
+                                new UniformGrid(3, -1.5f, 1.7f),
+                                new UniformGrid(4, 0, 0.6f),
+                                new UniformGrid(1, -1, 0.5f)))
+                .check();
+    }
+
+    /** Random operands, and what the scalar kernels make of them. */
+    private final class Case {
+        private final AttentionGeometry g;
+        private final @Nullable AttentionGrids grids;
+        private final SplittableRandom r;
+        private final Tensor qkv;
+        private final Tensor dy;
+        private final float[][] bias;
+        private final Tensor y;
+
+        Case(AttentionGeometry g, @Nullable AttentionGrids grids) {
+            this.g = g;
+            this.grids = grids;
+            r = new SplittableRandom(100L * g.heads() + g.window());
+            qkv = map(3, 2, 3 * g.channels());
+            dy = map(5, 1, g.channels());
+            bias = new float[g.kinds()][];
+            for (int kind = 0; kind < bias.length; kind++) {
+                bias[kind] = array(r, g.biasSize(), 3);
+                if (kind > 0) {
+                    bias[kind][g.biasSize() / 2] = -100;
+                }
+            }
+            y = map(7, 1, g.channels());
+            scalar.forward(g, qkv, bias, grids, y, new float[0], 0, g.windows());
+        }
+
+        private Tensor map(int offset, double range, int channels) {
+            return random(r, offset, range, g.batch(), g.height(), g.width(), channels);
+        }
+
+        void check() {
+            Tensor a = map(4, 1, g.channels());
+            int half = g.windows() / 2;
+            float[] scratch = array(r, vector.scratch(g), 5);
+            vector.forward(g, qkv, bias, grids, a, scratch, 0, half);
+            vector.forward(g, qkv, bias, grids, a, scratch, half, g.windows());
+            assertThat(a.toArray()).isEqualTo(y.toArray());
+
+            Tensor dqkvA = map(4, 1, 3 * g.channels());
+            Tensor dqkvB = map(1, 1, 3 * g.channels());
+            Tensor dBiasA = Tensor.zeros(2, g.heads() * g.pixels(), g.stride()).slice(1);
+            Tensor dBiasB = Tensor.zeros(g.heads() * g.pixels(), g.stride());
+            Tensor dBoundsA = grids == null ? null : Tensor.zeros(3, 4, 2).slice(1);
+            Tensor dBoundsB = grids == null ? null : Tensor.zeros(4, 2);
+            Arrays.fill(scratch, Float.NaN);
+            vector.backward(g, qkv, bias, grids, dy, dqkvA, dBiasA, dBoundsA, scratch, 0, half);
+            vector.backward(g, qkv, bias, grids, dy, dqkvA, dBiasA, dBoundsA, scratch, half, g.windows());
+            scalar.backward(g, qkv, bias, grids, dy, dqkvB, dBiasB, dBoundsB, new float[0], 0, g.windows());
+            assertThat(dqkvA.toArray()).isEqualTo(dqkvB.toArray());
+            for (int row = 0; row < g.heads() * g.pixels(); row++) {
+                assertThat(Arrays.copyOf(dBiasA.slice(row).toArray(), g.pixels()))
+                        .isEqualTo(Arrays.copyOf(dBiasB.slice(row).toArray(), g.pixels()));
+            }
+            if (dBoundsA != null && dBoundsB != null) {
+                assertThat(dBoundsA.toArray())
+                        .usingComparatorWithPrecision(1e-3f)
+                        .containsExactly(dBoundsB.toArray());
             }
         }
-        Tensor a = random(r, 4, 1, batch, height, width, heads * depth);
-        Tensor b = random(r, 7, 1, batch, height, width, heads * depth);
-        int half = g.windows() / 2;
-        float[] scratch = array(r, vector.scratch(g), 5);
-        vector.forward(g, qkv, bias, a, scratch, 0, half);
-        vector.forward(g, qkv, bias, a, scratch, half, g.windows());
-        scalar.forward(g, qkv, bias, b, new float[0], 0, g.windows());
-        assertThat(a.toArray()).isEqualTo(b.toArray());
-
-        Tensor dqkvA = random(r, 4, 1, batch, height, width, 3 * heads * depth);
-        Tensor dqkvB = random(r, 1, 1, batch, height, width, 3 * heads * depth);
-        Tensor dBiasA = Tensor.zeros(2, heads * g.pixels(), g.stride()).slice(1);
-        Tensor dBiasB = Tensor.zeros(heads * g.pixels(), g.stride());
-        Arrays.fill(scratch, Float.NaN);
-        vector.backward(g, qkv, bias, dy, dqkvA, dBiasA, scratch, 0, half);
-        vector.backward(g, qkv, bias, dy, dqkvA, dBiasA, scratch, half, g.windows());
-        scalar.backward(g, qkv, bias, dy, dqkvB, dBiasB, new float[0], 0, g.windows());
-        assertThat(dqkvA.toArray()).isEqualTo(dqkvB.toArray());
-        for (int row = 0; row < heads * g.pixels(); row++) {
-            assertThat(Arrays.copyOf(dBiasA.slice(row).toArray(), g.pixels()))
-                    .isEqualTo(Arrays.copyOf(dBiasB.slice(row).toArray(), g.pixels()));
-        }
-        assertOracle(g, qkv, bias, b);
     }
 
     private static void assertOracle(AttentionGeometry g, Tensor qkv, float[][] bias, Tensor y) {
@@ -147,6 +190,7 @@ class VectorAttentionKernelsTest {
                         g,
                         Tensor.zeros(8, 8, 35),
                         new float[1][g.biasSize()],
+                        null,
                         Tensor.zeros(8, 8, 12),
                         new float[0],
                         0,
