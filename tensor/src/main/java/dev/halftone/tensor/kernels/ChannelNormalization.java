@@ -40,16 +40,4 @@ public record ChannelNormalization(Tensor offset, Tensor gain) {
     double shift(int c) {
         return (double) gain.get(c) * offset.get(c);
     }
-
-    /** Normalises {@code count} values, whole pixels, into {@code to} from index 0 on. */
-    void apply(float[] x, int at, float[] to, int count) {
-        int channels = channels();
-        float[] o = offset.toArray();
-        float[] g = gain.toArray();
-        for (int i = 0; i < count; i += channels) {
-            for (int c = 0; c < channels; c++) {
-                to[i + c] = g[c] * (x[at + i + c] - o[c]);
-            }
-        }
-    }
 }

@@ -5,12 +5,26 @@ import org.jspecify.annotations.Nullable;
 
 /** A packed convolution whose input is normalised before it is quantized; all else is in the coefficients of {@link ConvAffine}. */
 public final class NormalizedConv implements PackedConv {
+    /** Values that are normalised at a time, or a few less. */
+    private static final int RUN = 2048;
+
     private final PackedConv conv;
-    private final ChannelNormalization normalization;
+    /** One for each value of a run of whole pixels. */
+    private final float[] offsets;
+
+    private final float[] gains;
+    /** A row of a thread: a new one for every row would stream through the caches. */
+    private final ThreadLocal<float[]> scratch = ThreadLocal.withInitial(() -> new float[0]);
 
     private NormalizedConv(PackedConv conv, ChannelNormalization normalization) {
         this.conv = conv;
-        this.normalization = normalization;
+        int channels = normalization.channels();
+        offsets = new float[Math.max(1, RUN / channels) * channels];
+        gains = new float[offsets.length];
+        for (int i = 0; i < offsets.length; i++) {
+            offsets[i] = normalization.offset().get(i % channels);
+            gains[i] = normalization.gain().get(i % channels);
+        }
     }
 
     /** Returns a convolution that normalises its input first, or the convolution itself where there is nothing to do. */
@@ -40,9 +54,22 @@ public final class NormalizedConv implements PackedConv {
 
     @Override
     public void quantizeRow(float[] x, int at, ActivationCodes codes, int row) {
-        float[] normalized = new float[codes.shape().dim(2) * codes.shape().dim(3)];
-        normalization.apply(x, at, normalized, normalized.length);
+        int count = codes.shape().dim(2) * codes.shape().dim(3);
+        float[] normalized = scratch.get();
+        if (normalized.length < count) {
+            normalized = new float[count];
+            scratch.set(normalized);
+        }
+        for (int i = 0; i < count; i += gains.length) {
+            normalize(offsets, gains, x, at + i, normalized, i, Math.min(gains.length, count - i));
+        }
         conv.quantizeRow(normalized, 0, codes, row);
+    }
+
+    private static void normalize(float[] offsets, float[] gains, float[] x, int at, float[] to, int from, int count) {
+        for (int i = 0; i < count; i++) {
+            to[from + i] = gains[i] * (x[at + i] - offsets[i]);
+        }
     }
 
     @Override
