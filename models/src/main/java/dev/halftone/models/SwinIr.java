@@ -114,7 +114,7 @@ public final class SwinIr extends Module implements SuperResolutionNetwork {
 
     /**
      * Fills all weights with random values, of a scale that depends on the number of inputs, as PyTorch's layers do. A network with
-     * {@link SwinIrConfig.Head#DIRECT} begins as an interpolation.
+     * {@link SwinIrConfig.Head#DIRECT} begins as an interpolation, if it has a feature for each value of a pixel's result.
      *
      * <p>The official code's linear layers begin with a deviation of 0.02, whatever their size, and everything else alike. With 60
      * features the blocks then have next to no influence for the first thousand steps: with batches of 8 patches, 750 steps were
@@ -132,7 +132,8 @@ public final class SwinIr extends Module implements SuperResolutionNetwork {
         if (bodyEnd.module() instanceof Conv2d conv) {
             Objects.requireNonNull(conv.bias()).value().fill(0);
         }
-        if (config.head() == SwinIrConfig.Head.DIRECT) {
+        boolean fits = config.features() >= config.scale() * config.scale() * config.imageChannels();
+        if (config.head() == SwinIrConfig.Head.DIRECT && fits) {
             interpolate();
         }
         return this;

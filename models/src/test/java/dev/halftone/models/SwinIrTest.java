@@ -9,6 +9,7 @@ import dev.halftone.nn.Graph;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.Tensor;
+import java.util.List;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -46,6 +47,16 @@ class SwinIrTest {
             // The body adds a little, and the interpolation has three taps only.
             assertThat(Math.sqrt(squares / n)).isLessThan(3);
         }
+    }
+
+    /** A network with fewer features than the pixels of a result take begins with random weights. */
+    @Test
+    void narrowNetworksBeginSomehow() {
+        SwinIrConfig narrow =
+                new SwinIrConfig(3, 4, List.of(1), List.of(2), 8, 4, 2, SwinIrConfig.Head.DIRECT, false, 1);
+        SwinIr network = new SwinIr(narrow).initialize(new SplittableRandom(1));
+        assertThat(network.parameters().values())
+                .allSatisfy(p -> assertThat(p.value().toArray()).doesNotContain(Float.NaN));
     }
 
     @Test
