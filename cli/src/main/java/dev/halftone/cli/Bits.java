@@ -10,11 +10,11 @@ import picocli.CommandLine.TypeConversionException;
  * Bits of a code.
  *
  * @param weight 1..8
- * @param activation 1..8
+ * @param activation 1..8, or 32: not quantized
  */
 record Bits(int weight, int activation) {
     private static final Pattern SAME = Pattern.compile("([1-8])bit");
-    private static final Pattern EACH = Pattern.compile("w([1-8])a([1-8])");
+    private static final Pattern EACH = Pattern.compile("w([1-8])a([1-8]|32)");
 
     /** Reads {@code 2bit} or {@code w2a4}. */
     static final class Converter implements ITypeConverter<Bits> {
@@ -29,7 +29,7 @@ record Bits(int weight, int activation) {
             if (each.matches()) {
                 return new Bits(Integer.parseInt(each.group(1)), Integer.parseInt(each.group(2)));
             }
-            throw new TypeConversionException("'" + text + "' is not 1bit to 8bit or a pair like w2a4");
+            throw new TypeConversionException("'" + text + "' is not 1bit to 8bit or a pair like w2a4 or w2a32");
         }
     }
 

@@ -59,7 +59,7 @@ final class CompareCommand implements Callable<Integer> {
             paramLabel = "BITS",
             split = ",",
             converter = CountConverter.class,
-            description = "1 to 8, or of weights and activations, like w2a4 (default: 4,3,2).")
+            description = "1 to 8, or of weights and activations, like w2a4 or w2a32 (default: 4,3,2).")
     private List<Bits> bits = List.of(new Bits(4, 4), new Bits(3, 3), new Bits(2, 2));
 
     @Option(

@@ -42,7 +42,7 @@ final class QuantizeCommand implements Callable<Integer> {
             index = "1",
             paramLabel = "BITS",
             converter = Bits.Converter.class,
-            description = "1bit to 8bit, or of weights and activations, like w2a4.")
+            description = "1bit to 8bit, or of weights and activations, like w2a4; w2a32 leaves activations fp32.")
     private Bits bits = new Bits(2, 2);
 
     @Option(

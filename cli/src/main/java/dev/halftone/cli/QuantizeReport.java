@@ -8,10 +8,11 @@ import dev.halftone.models.SuperResolutionNetwork;
 import dev.halftone.nn.Child;
 import dev.halftone.nn.Site;
 import dev.halftone.quant.ActivationQuantizer;
+import dev.halftone.quant.FullPrecision;
 import dev.halftone.quant.NormalizedQuantizer;
 import dev.halftone.quant.Quantization;
 import dev.halftone.quant.Quantization.LayerReport;
-import dev.halftone.quant.QuantizedConv2d;
+import dev.halftone.quant.QuantizedLayer;
 import dev.halftone.quant.TrainingReport;
 import dev.halftone.quant.UniformQuantizer;
 import dev.halftone.tensor.Compute;
@@ -29,6 +30,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.function.ToDoubleFunction;
 import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What {@code quantize} tells.
@@ -101,19 +103,20 @@ record QuantizeReport(
         AtomicFile.write(to, out -> out.write((report + "\n").getBytes(StandardCharsets.UTF_8)));
     }
 
-    private static Object activation(ActivationQuantizer quantizer) {
+    private static @Nullable Object activation(ActivationQuantizer quantizer) {
         return switch (quantizer) {
             case UniformQuantizer(List<UniformGrid> grids) ->
                 new Json()
                         .put("lower", grids.stream().map(UniformGrid::lower).toList())
                         .put("upper", grids.stream().map(UniformGrid::upper).toList())
                         .entries();
-            case NormalizedQuantizer(ChannelNormalization normalization, UniformQuantizer normalized) ->
+            case NormalizedQuantizer(ChannelNormalization normalization, ActivationQuantizer normalized) ->
                 new Json()
                         .put("offset", normalization.offset().toArray())
                         .put("gain", normalization.gain().toArray())
                         .put("normalized", activation(normalized))
                         .entries();
+            case FullPrecision _ -> null;
         };
     }
 
@@ -144,6 +147,7 @@ record QuantizeReport(
         return new Json()
                 .put("name", layer.name())
                 .put("weightBits", layer.weightBits())
+                .put("effectiveBits", layer.effectiveBits())
                 .put("activationBits", layer.activationBits())
                 .put("packed", layer.packed());
     }
@@ -166,9 +170,12 @@ record QuantizeReport(
         row(console, bits.toString(), after, Files.size(file), megapixels);
         console.print("");
         console.print(
-                "%d of %d layers run on packed codes, %.2f bits per weight with their bounds; fp32: %s",
+                "%d of %d layers run on packed codes, %d on dequantized weights; %.2f bits per weight with all that they need; fp32: %s",
                 layers.stream().filter(LayerReport::packed).count(),
                 full.module().sites().size(),
+                layers.stream()
+                        .filter(layer -> layer.weightBits() > 0 && !layer.packed())
+                        .count(),
                 bitsPerWeight(),
                 String.join(", ", unquantized()));
         console.print(
@@ -207,9 +214,9 @@ record QuantizeReport(
         long stored = 0;
         long weights = 0;
         for (Child slot : network.module().descendants().values()) {
-            if (slot.module() instanceof QuantizedConv2d layer) {
+            if (slot.module() instanceof QuantizedLayer layer) {
                 stored += layer.storedBits();
-                weights += layer.codes().size();
+                weights += layer.stored().shape().size();
             }
         }
         return (double) stored / weights;

@@ -76,7 +76,7 @@ final class QuantizeCommandTest {
                 .hasSize(6)
                 .allSatisfy(layer -> assertThat(layer)
                         .asInstanceOf(Run.OBJECT)
-                        .containsOnlyKeys("name", "weightBits", "activationBits", "packed")
+                        .containsOnlyKeys("name", "weightBits", "effectiveBits", "activationBits", "packed")
                         .containsEntry("weightBits", 2)
                         .containsEntry("activationBits", 3)
                         .containsEntry("packed", true));
@@ -202,8 +202,27 @@ final class QuantizeCommandTest {
     }
 
     @Test
+    void quantizesWeightsAlone() throws IOException {
+        Run run = quantize("w2a32", output, "--recipe", "dobi", "--json");
+        Map<String, Object> json = run.json();
+        assertThat(json).containsEntry("bits", Map.of("weight", 2, "activation", 32));
+        assertThat(json.get("layers"))
+                .asInstanceOf(LIST)
+                .hasSize(4)
+                .allSatisfy(layer -> assertThat(layer)
+                        .asInstanceOf(Run.OBJECT)
+                        .containsEntry("activationBits", 32)
+                        .containsEntry("packed", false));
+        Map<String, Object> evaluated =
+                Run.of("evaluate", output, "--images", images, "--json").json();
+        assertThat(Run.value(evaluated, "mean", "psnr")).isEqualTo(Run.value(json, "psnr", "quantized"));
+        assertThat(quantize("w2a32", output, "--recipe", "dobi").out())
+                .contains("w2a32", "0 of 8 layers run on packed codes, 4 on dequantized weights");
+    }
+
+    @Test
     void refusesWrongArgumentsBeforeItWorks() throws IOException {
-        for (String bits : List.of("0bit", "9bit", "2", "w2", "w2a9", "two")) {
+        for (String bits : List.of("0bit", "9bit", "2", "w2", "w2a9", "w2a33", "w32a2", "two")) {
             Run.of("quantize", "edsr", bits).assertFailed(ExitCode.USAGE, bits, "w2a4");
         }
         quantize("2bit", output, "--recipe", "magic").assertFailed(ExitCode.USAGE, "magic", "recipes");

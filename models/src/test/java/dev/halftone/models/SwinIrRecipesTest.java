@@ -5,17 +5,24 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.halftone.nn.Graph;
+import dev.halftone.quant.FullPrecision;
 import dev.halftone.quant.Pass;
 import dev.halftone.quant.Quantization;
+import dev.halftone.quant.Quantization.LayerReport;
+import dev.halftone.quant.QuantizedModelFile;
 import dev.halftone.quant.Recipe;
 import dev.halftone.quant.Scope;
 import dev.halftone.quant.Supervision;
 import dev.halftone.quant.recipe.Recipes;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.Tensor;
+import dev.halftone.tensor.io.WeightFile;
+import java.io.IOException;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -42,6 +49,33 @@ final class SwinIrRecipesTest {
         return new Quantization(
                         compute, of, new Quantization.Options(bits, bits, Scope.BODY), List.of(image(1), image(2)))
                 .supervise(new Supervision(network(), List.of(image(4)), null, (step, steps, loss) -> {}));
+    }
+
+    /** Weights alone: the products of attention stay as they are, each branch is still one op, and the file gives the same network. */
+    @Test
+    void weightsAloneAreQuantized(@TempDir Path folder) throws IOException {
+        SwinIr low = network();
+        Quantization run = new Quantization(
+                compute, low, new Quantization.Options(8, FullPrecision.BITS, Scope.BODY), List.of(image(1), image(2)));
+        Recipes.byId("dobi").orElseThrow().apply(run);
+        assertThat(run.pack())
+                .hasSize(2 * 6)
+                .allSatisfy(layer -> assertThat(layer.weightBits()).isEqualTo(8))
+                .noneMatch(LayerReport::packed);
+        assertThat(difference(low)).isBetween(1e-6, 1e-3);
+        Path file = folder.resolve("w8a32.safetensors");
+        QuantizedModelFile.write(file, low, low.metadata());
+        SuperResolutionNetwork back = Zoo.build(WeightFile.read(file));
+        float[] wanted =
+                low.forward(Graph.eager(compute).constant(image)).tensor().toArray();
+        assertThat(back.module()
+                        .forward(Graph.eager(compute).constant(image))
+                        .tensor()
+                        .toArray())
+                .isEqualTo(wanted);
+        try (Upscaler upscaler = Upscaler.of(back, compute)) {
+            assertThat(upscaler.upscale(image.reshape(8, 12, 3)).size()).isEqualTo(wanted.length);
+        }
     }
 
     private double difference(SwinIr low) {

@@ -4,9 +4,12 @@ package dev.halftone.quant;
 import dev.halftone.nn.Value;
 
 /** How an input of a layer is quantized. */
-public sealed interface ActivationQuantizer permits UniformQuantizer, NormalizedQuantizer {
-    /** Returns the bits per code, 1 to 8. */
+public sealed interface ActivationQuantizer permits UniformQuantizer, NormalizedQuantizer, FullPrecision {
+    /** Returns the bits per code, 1 to 8, or {@link FullPrecision#BITS}. */
     int bits();
+
+    /** Returns the bits that its bounds and whatever else it needs take in a file. */
+    long storedBits();
 
     /** Returns every value replaced by the level of its code; gradients pass straight through to {@code x} alone. */
     Value apply(Value x);

@@ -9,7 +9,7 @@ import java.util.Map;
 
 /**
  * Chooses the bounds of every site's input, one grid for the tensor, from what the fp32 network computes on the calibration images:
- * errors of earlier sites are not propagated.
+ * errors of earlier sites are not propagated. Inputs that stay fp32 are left out.
  *
  * @param calibrator how
  */

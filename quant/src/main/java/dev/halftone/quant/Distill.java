@@ -200,9 +200,12 @@ public record Distill(long steps, Trained trained, FeatureLoss featureLoss, doub
         List<FakeQuantizedLayer> layers = run.sites().stream()
                 .map(site -> new FakeQuantizedLayer(
                         site.layer(),
-                        site.weights().stream().map(w -> any(w.bits())).toList(),
+                        site.weights().stream()
+                                .<WeightQuantizer>map(w -> any(w.bits()))
+                                .toList(),
                         site.inputs().stream()
-                                .<ActivationQuantizer>map(x -> any(x.bits()))
+                                .<ActivationQuantizer>map(
+                                        x -> x.bits() == FullPrecision.BITS ? new FullPrecision() : any(x.bits()))
                                 .toList()))
                 .toList();
         return with(run, layers, distillation -> distillation.cost(limit));

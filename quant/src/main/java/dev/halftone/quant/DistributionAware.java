@@ -36,6 +36,7 @@ public record DistributionAware(int parameterBits) implements Pass {
 
     @Override
     public void apply(Quantization run) {
+        run.requireQuantizedActivations(this);
         ChannelGrids.apply(run, this::grids);
     }
 

@@ -7,6 +7,7 @@ import dev.halftone.nn.Conv2d;
 import dev.halftone.nn.Module;
 import dev.halftone.nn.Parameter;
 import dev.halftone.nn.Value;
+import dev.halftone.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
@@ -67,6 +68,18 @@ public final class FakeQuantizedLayer extends Module implements BranchLayer {
         }
     }
 
+    /** A weight: bounds, or the stored form that it has whatever happens. */
+    private record Weight(
+            WeightQuantizer fixed,
+            @Nullable Tensor values,
+            @Nullable Bounds bounds) {
+        Value apply(Value w) {
+            return bounds != null
+                    ? bounds.apply(w)
+                    : values == null ? w : w.graph().constant(values);
+        }
+    }
+
     /** An input: bounds, or a quantizer without any. */
     private record Input(
             ActivationQuantizer fixed, @Nullable Bounds bounds) {
@@ -76,7 +89,7 @@ public final class FakeQuantizedLayer extends Module implements BranchLayer {
     }
 
     private final QuantizableLayer layer;
-    private final List<Bounds> weights = new ArrayList<>();
+    private final List<Weight> weights = new ArrayList<>();
     private final List<Input> inputs = new ArrayList<>();
 
     /** Wraps a convolution, sharing its weight and bias. */
@@ -85,21 +98,26 @@ public final class FakeQuantizedLayer extends Module implements BranchLayer {
     }
 
     /** Wraps a layer, sharing its parameters. */
-    FakeQuantizedLayer(QuantizableLayer layer, List<UniformQuantizer> weights, List<ActivationQuantizer> inputs) {
+    FakeQuantizedLayer(QuantizableLayer layer, List<WeightQuantizer> weights, List<ActivationQuantizer> inputs) {
         this(layer, weights, inputs, BoundForm.FREE, BoundForm.FREE);
     }
 
     /** Wraps a layer, sharing its parameters, with quantizers of these forms. */
     FakeQuantizedLayer(
             QuantizableLayer layer,
-            List<UniformQuantizer> weights,
+            List<WeightQuantizer> weights,
             List<ActivationQuantizer> inputs,
             BoundForm weightForm,
             BoundForm inputForm) {
         this.layer = layer;
         child("layer", layer.module());
         for (int i = 0; i < weights.size(); i++) {
-            this.weights.add(new Bounds(weights.size() == 1 ? "weight" : "weight" + i, weights.get(i), weightForm));
+            String name = weights.size() == 1 ? "weight" : "weight" + i;
+            this.weights.add(
+                    switch (weights.get(i)) {
+                        case UniformQuantizer grids -> new Weight(grids, null, new Bounds(name, grids, weightForm));
+                        case WeightFormat stored -> new Weight(stored, stored.dequantize(), null);
+                    });
         }
         for (int i = 0; i < inputs.size(); i++) {
             String name = inputs.size() == 1 ? "input" : "input" + i;
@@ -128,9 +146,13 @@ public final class FakeQuantizedLayer extends Module implements BranchLayer {
         };
     }
 
-    /** What a linear layer or the products of attention compute, if every input has one pair of bounds. */
+    /** What a linear layer or the products of attention compute, if every input has one pair of bounds, or none is quantized. */
     @Override
     public @Nullable Part part(Value x) {
+        if (inputs.stream().allMatch(input -> input.fixed instanceof FullPrecision)) {
+            List<Value> weightsAndBiases = layer.weightsAndBiases(x, operands());
+            return weightsAndBiases.isEmpty() ? null : new Linears(weightsAndBiases, List.of(), null);
+        }
         List<Integer> bits = new ArrayList<>();
         List<Value> all = new ArrayList<>();
         for (Input input : inputs) {
@@ -152,8 +174,9 @@ public final class FakeQuantizedLayer extends Module implements BranchLayer {
     }
 
     /** Returns the quantizer of a weight with its present bounds. */
-    public UniformQuantizer weight(int index) {
-        return weights.get(index).quantizer();
+    public WeightQuantizer weight(int index) {
+        Weight weight = weights.get(index);
+        return weight.bounds == null ? weight.fixed : weight.bounds.quantizer();
     }
 
     /** Returns the quantizer of an input with its present bounds. */
@@ -167,7 +190,11 @@ public final class FakeQuantizedLayer extends Module implements BranchLayer {
      * one across the other, where there is no grid.
      */
     void separateBounds() {
-        weights.forEach(Bounds::separate);
+        for (Weight weight : weights) {
+            if (weight.bounds != null) {
+                weight.bounds.separate();
+            }
+        }
         for (Input input : inputs) {
             if (input.bounds != null) {
                 input.bounds.separate();
@@ -206,12 +233,16 @@ public final class FakeQuantizedLayer extends Module implements BranchLayer {
 
     /** Returns the bits of a weight's code; those of the largest where there are several, 8 where there are none. */
     int weightBits() {
-        return weights.stream().mapToInt(w -> w.bits).max().orElse(8);
+        return weights.stream().mapToInt(w -> w.fixed.bits()).max().orElse(8);
     }
 
-    /** Shows the bounds of every weight. */
+    /** Shows the bounds of every weight that has any. */
     void weightBounds(BiConsumer<Parameter, Parameter> pair) {
-        weights.forEach(w -> pair.accept(w.lower, w.upper));
+        for (Weight weight : weights) {
+            if (weight.bounds != null) {
+                pair.accept(weight.bounds.lower, weight.bounds.upper);
+            }
+        }
     }
 
     /** Shows the bounds of every input that has any. */
@@ -223,11 +254,11 @@ public final class FakeQuantizedLayer extends Module implements BranchLayer {
         }
     }
 
-    /** Returns the packed layer with the present weights and bounds. */
+    /** Returns the layer on stored weights with the present weights and bounds. */
     public Module pack() {
-        List<UniformQuantizer> w = new ArrayList<>();
+        List<WeightFormat> w = new ArrayList<>();
         for (int i = 0; i < weights.size(); i++) {
-            w.add(weight(i));
+            w.add(weight(i).store(layer.weights().get(i).values()));
         }
         List<ActivationQuantizer> x = new ArrayList<>();
         for (int i = 0; i < inputs.size(); i++) {

@@ -15,7 +15,7 @@ public final class InputOperand {
     InputOperand(String name, Tails tails, int bits) {
         this.name = name;
         this.tails = tails;
-        this.bits = bits;
+        allocate(bits);
     }
 
     /** Returns its name: that of the layer, and where this has several inputs a dot and which. */
@@ -28,15 +28,16 @@ public final class InputOperand {
         return tails;
     }
 
-    /** Returns the bits per code that it is to have. */
+    /** Returns the bits per code that it is to have, or {@link FullPrecision#BITS}. */
     public int bits() {
         return bits;
     }
 
-    /** Sets the bits per code, 1 to 8, and forgets the quantizer. */
+    /** Sets the bits per code, 1 to 8, and forgets the quantizer; with {@link FullPrecision#BITS} it is not quantized. */
     public void allocate(int newBits) {
         bits = newBits;
-        quantizer = null;
+        quantizer = newBits == FullPrecision.BITS ? new FullPrecision() : null;
+        error = 0;
     }
 
     /**
@@ -50,7 +51,7 @@ public final class InputOperand {
         error = relativeError;
     }
 
-    /** Returns whether a pass has chosen a quantizer. */
+    /** Returns whether a pass has chosen a quantizer, or none is wanted. */
     public boolean isQuantized() {
         return quantizer != null;
     }

@@ -34,6 +34,7 @@ public record NoisyBias(Calibrator calibrator, long seed) implements Pass {
 
     @Override
     public void apply(Quantization run) {
+        run.requireQuantizedActivations(this);
         Map<InputOperand, Histogram> seen = run.observeInputs();
         Map<InputOperand, ChannelHistograms> channels = ChannelHistograms.observe(run);
         SplittableRandom random = new SplittableRandom(seed);

@@ -14,6 +14,7 @@ import dev.halftone.tensor.UniformGrid;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 
 /** The formula of a layer with its operands left open, so that it can be observed, quantized in fp32, or packed. */
 sealed interface QuantizableLayer {
@@ -109,8 +110,13 @@ sealed interface QuantizableLayer {
         return List.of();
     }
 
-    /** Returns the layer that runs on packed codes. */
-    Module pack(List<UniformQuantizer> weights, List<ActivationQuantizer> inputs);
+    /** Returns what a packed layer keeps of an input's quantizer. */
+    default ActivationQuantizer stored(int input, ActivationQuantizer quantizer) {
+        return quantizer;
+    }
+
+    /** Returns the layer on stored weights: on packed codes where a kernel takes them. */
+    Module pack(List<WeightFormat> weights, List<ActivationQuantizer> inputs);
 
     /** A convolution: its weight and its input. Padding is not quantized. */
     record Convolution(Conv2d conv) implements QuantizableLayer {
@@ -146,13 +152,12 @@ sealed interface QuantizableLayer {
         }
 
         @Override
-        public Module pack(List<UniformQuantizer> weights, List<ActivationQuantizer> inputs) {
+        public Module pack(List<WeightFormat> weights, List<ActivationQuantizer> inputs) {
             Parameter bias = conv.bias();
-            return QuantizedConv2d.of(
-                    conv.weight().value(),
-                    bias == null ? null : bias.value().copy(),
+            return quantized(
                     weights.getFirst(),
-                    inputs.getFirst());
+                    inputs.getFirst(),
+                    bias == null ? null : bias.value().copy());
         }
     }
 
@@ -182,9 +187,9 @@ sealed interface QuantizableLayer {
         }
 
         @Override
-        public Module pack(List<UniformQuantizer> weights, List<ActivationQuantizer> inputs) {
-            return QuantizedConv2d.of(
-                    linear.weight().value(), linear.bias().value().copy(), weights.getFirst(), inputs.getFirst());
+        public Module pack(List<WeightFormat> weights, List<ActivationQuantizer> inputs) {
+            return quantized(
+                    weights.getFirst(), inputs.getFirst(), linear.bias().value().copy());
         }
     }
 
@@ -239,10 +244,10 @@ sealed interface QuantizableLayer {
         }
 
         @Override
-        public Module pack(List<UniformQuantizer> weights, List<ActivationQuantizer> inputs) {
-            QuantizedConv2d[] parts = new QuantizedConv2d[PARTS.size()];
+        public Module pack(List<WeightFormat> weights, List<ActivationQuantizer> inputs) {
+            Module[] parts = new Module[PARTS.size()];
             for (int i = 0; i < parts.length; i++) {
-                parts[i] = QuantizedConv2d.of(part(i).values(), bias(i).values(), weights.get(i), inputs.get(i));
+                parts[i] = quantized(weights.get(i), inputs.get(i), bias(i).values());
             }
             return new QuantizedProjections(parts[0], parts[1], parts[2]);
         }
@@ -271,7 +276,7 @@ sealed interface QuantizableLayer {
         }
 
         @Override
-        public Module pack(List<UniformQuantizer> weights, List<ActivationQuantizer> inputs) {
+        public Module pack(List<WeightFormat> weights, List<ActivationQuantizer> inputs) {
             return new QuantizedAttention(
                     products, inputs.stream().map(QuantizableLayer::grid).toList());
         }
@@ -300,16 +305,25 @@ sealed interface QuantizableLayer {
         }
 
         @Override
-        public Module pack(List<UniformQuantizer> weights, List<ActivationQuantizer> inputs) {
+        public Module pack(List<WeightFormat> weights, List<ActivationQuantizer> inputs) {
             List<ActivationQuantizer> own = new ArrayList<>();
             for (int i = 0; i < inputs.size(); i++) {
-                if (!(inputs.get(i) instanceof UniformQuantizer uniform)) {
-                    throw new IllegalArgumentException("a normalised input is quantized twice by " + inputs.get(i));
-                }
-                own.add(new NormalizedQuantizer(normalized.normalization(i), uniform));
+                own.add(stored(i, inputs.get(i)));
             }
             return inner.pack(weights, own);
         }
+
+        @Override
+        public ActivationQuantizer stored(int input, ActivationQuantizer quantizer) {
+            return new NormalizedQuantizer(normalized.normalization(input), quantizer);
+        }
+    }
+
+    /** Returns the layer of a weight and an input: on packed codes if both are quantized uniformly, else on the dequantized weight. */
+    static Module quantized(WeightFormat weight, ActivationQuantizer input, @Nullable Tensor bias) {
+        return weight instanceof UniformWeight uniform && input.bits() != FullPrecision.BITS
+                ? QuantizedConv2d.of(uniform, input, bias)
+                : new DequantizedLayer(weight, input, bias);
     }
 
     /** Returns the one grid of an input. */

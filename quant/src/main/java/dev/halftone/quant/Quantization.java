@@ -27,16 +27,22 @@ public final class Quantization {
      * What is asked for.
      *
      * @param weightBits 1 to 8
-     * @param activationBits 1 to 8
+     * @param activationBits 1 to 8, or {@link FullPrecision#BITS}: activations stay fp32, and so do attention's products
      * @param scope which layers
      */
     public record Options(int weightBits, int activationBits, Scope scope) {
         /** Checks the ranges. */
         public Options {
-            if (weightBits < 1 || weightBits > 8 || activationBits < 1 || activationBits > 8) {
-                throw new IllegalArgumentException(
-                        "weights and activations have 1 to 8 bits, not " + weightBits + " and " + activationBits);
+            boolean activations = (activationBits >= 1 && activationBits <= 8) || activationBits == FullPrecision.BITS;
+            if (weightBits < 1 || weightBits > 8 || !activations) {
+                throw new IllegalArgumentException("weights and activations have 1 to 8 bits, not " + weightBits
+                        + " and " + activationBits + "; only activations may have " + FullPrecision.BITS);
             }
+        }
+
+        /** Returns whether activations are quantized. */
+        public boolean quantizesActivations() {
+            return activationBits != FullPrecision.BITS;
         }
     }
 
@@ -45,6 +51,8 @@ public final class Quantization {
      *
      * @param name the site's name; where the layer has several inputs, a dot and which
      * @param weightBits bits of a weight code, 0 for an input of attention's products, which have no weight
+     * @param effectiveBits what a weight takes in the file: its code and its share of bounds, scales, masks and tables, those of the input
+     *     included; 0 where there is no weight
      * @param activation the quantizer of its input
      * @param weightError relative squared error of the weight, {@code |w - wq|^2 / |w|^2}
      * @param activationError the same of its input over the calibration images, as the fp32 network computes it
@@ -54,12 +62,13 @@ public final class Quantization {
     public record LayerReport(
             String name,
             int weightBits,
+            double effectiveBits,
             ActivationQuantizer activation,
             double weightError,
             double activationError,
             boolean packed,
             Map<String, Double> measures) {
-        /** Returns the bits of an activation code. */
+        /** Returns the bits of an activation code, {@link FullPrecision#BITS} where it is not quantized. */
         public int activationBits() {
             return activation.bits();
         }
@@ -137,7 +146,10 @@ public final class Quantization {
         this.observed = observed;
         for (Site site : network.sites()) {
             if (options.scope().includes(site.region())) {
-                QuantizableLayer.of(site).ifPresent(layer -> sites.add(new SiteState(site, layer, options)));
+                QuantizableLayer.of(site)
+                        .filter(layer -> options.quantizesActivations()
+                                || !layer.weights().isEmpty())
+                        .ifPresent(layer -> sites.add(new SiteState(site, layer, options)));
             }
         }
         if (sites.isEmpty()) {
@@ -217,13 +229,18 @@ public final class Quantization {
         return Collections.unmodifiableList(sites);
     }
 
-    /** Runs the fp32 network over the calibration batches and returns the distribution of every input. */
+    /** Runs the fp32 network over the calibration batches and returns the distribution of every input that is to be quantized. */
     public Map<InputOperand, Histogram> observeInputs() {
         Map<InputOperand, Histogram> seen = new LinkedHashMap<>();
         for (SiteState site : sites) {
             for (InputOperand input : site.inputs()) {
-                seen.put(input, new Histogram("the input of " + input.name()));
+                if (input.bits() != FullPrecision.BITS) {
+                    seen.put(input, new Histogram("the input of " + input.name()));
+                }
             }
+        }
+        if (seen.isEmpty()) {
+            return seen;
         }
         observe((input, x) -> {
             Histogram histogram = seen.get(input);
@@ -251,7 +268,19 @@ public final class Quantization {
         }
     }
 
-    /** Replaces every site's layer by one that runs on packed codes, and reports. */
+    /**
+     * Refuses fp32 inputs.
+     *
+     * @throws IllegalArgumentException naming the pass that needs inputs with grids
+     */
+    void requireQuantizedActivations(Pass pass) {
+        if (!options.quantizesActivations()) {
+            throw new IllegalArgumentException(
+                    pass.id() + " is about the grids of activations, which are to stay fp32: give them 1 to 8 bits");
+        }
+    }
+
+    /** Replaces every site's layer by one on stored weights, on packed codes where a kernel takes them, and reports. */
     public List<LayerReport> pack() {
         return replace(true);
     }
@@ -317,13 +346,16 @@ public final class Quantization {
                 InputOperand input = site.inputs().get(i);
                 WeightOperand weight =
                         site.weights().isEmpty() ? null : site.weights().get(i);
+                WeightFormat stored = weight == null ? null : weight.stored();
+                boolean runsPacked = stored instanceof UniformWeight && input.bits() != FullPrecision.BITS;
                 reports.add(new LayerReport(
                         input.name(),
                         weight == null ? 0 : weight.bits(),
+                        stored == null ? 0 : site.effectiveBits(i, stored),
                         input.quantizer(),
                         weight == null ? 0 : weight.error(),
                         input.error(),
-                        packed && weight != null,
+                        packed && runsPacked,
                         site.measures()));
             }
         }

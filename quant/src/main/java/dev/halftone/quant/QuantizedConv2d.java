@@ -8,6 +8,7 @@ import dev.halftone.nn.Parameter;
 import dev.halftone.nn.Value;
 import dev.halftone.nn.op.QuantizedConv2dOp;
 import dev.halftone.tensor.PackedCodes;
+import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
 import dev.halftone.tensor.kernels.ChannelNormalization;
@@ -22,7 +23,7 @@ import org.jspecify.annotations.Nullable;
  * A convolution that is stored and executed as packed codes: {@code [N, H, W, in]} to {@code [N, H, W, out]}, stride 1, "same"
  * padding, one group. A linear layer is one of kernel 1. It has no parameters to train.
  */
-public final class QuantizedConv2d extends Module implements BranchLayer {
+public final class QuantizedConv2d extends Module implements BranchLayer, QuantizedLayer {
     private final int kernel;
     private final int in;
     private final int out;
@@ -95,38 +96,27 @@ public final class QuantizedConv2d extends Module implements BranchLayer {
         requireSupported(conv);
         Parameter bias = conv.bias();
         return of(
-                conv.weight().value(),
-                bias == null ? null : bias.value().copy(),
-                weight,
-                UniformQuantizer.perTensor(activation));
+                weight.store(conv.weight().value()),
+                UniformQuantizer.perTensor(activation),
+                bias == null ? null : bias.value().copy());
     }
 
-    /**
-     * Returns the layer of a weight.
-     *
-     * @param weight {@code [k, k, in, out]}, or {@code [in, out]} of a linear layer
-     */
-    static QuantizedConv2d of(
-            Tensor weight, @Nullable Tensor bias, UniformQuantizer quantizer, ActivationQuantizer input) {
-        UniformGrid grid;
-        ChannelNormalization normalization;
-        switch (input) {
-            case UniformQuantizer uniform -> {
-                grid = QuantizableLayer.grid(uniform);
-                normalization = null;
-            }
-            case NormalizedQuantizer normalized -> {
-                grid = QuantizableLayer.grid(normalized.normalized());
-                normalization = normalized.normalization();
-            }
+    /** Returns the layer of a weight {@code [k, k, in, out]}, or {@code [in, out]} of a linear layer. */
+    static QuantizedConv2d of(UniformWeight weight, ActivationQuantizer input, @Nullable Tensor bias) {
+        ChannelNormalization normalization = null;
+        ActivationQuantizer grid = input;
+        if (input instanceof NormalizedQuantizer normalized) {
+            normalization = normalized.normalization();
+            grid = normalized.normalized();
         }
+        Shape shape = weight.shape();
         return new QuantizedConv2d(
-                weight.shape().rank() == 2 ? 1 : weight.dim(0),
-                weight.dim(-2),
-                weight.dim(-1),
-                quantizer.codes(weight),
-                quantizer,
-                grid,
+                shape.rank() == 2 ? 1 : shape.dim(0),
+                shape.dim(-2),
+                shape.dim(-1),
+                weight.codes(),
+                weight.quantizer(),
+                QuantizableLayer.grid(grid),
                 normalization,
                 bias);
     }
@@ -215,7 +205,7 @@ public final class QuantizedConv2d extends Module implements BranchLayer {
         return normalization;
     }
 
-    /** Returns the bias {@code [out]}, or null. */
+    @Override
     public @Nullable Tensor bias() {
         return bias;
     }
@@ -225,12 +215,14 @@ public final class QuantizedConv2d extends Module implements BranchLayer {
         return kernel;
     }
 
-    /**
-     * Returns the bits that codes and bounds take in a file: weight codes, weight bounds, the two activation bounds, and the normalisation of
-     * channels.
-     */
-    public long storedBits() {
-        long channels = normalization == null ? 0 : normalization.channels();
-        return 8L * codes.toByteArray().length + 64L * weight.grids().size() + 64 + 64 * channels;
+    @Override
+    public WeightFormat stored() {
+        return new UniformWeight(Shape.of(kernel, kernel, in, out), codes, weight);
+    }
+
+    @Override
+    public ActivationQuantizer input() {
+        UniformQuantizer grid = UniformQuantizer.perTensor(activation);
+        return normalization == null ? grid : new NormalizedQuantizer(normalization, grid);
     }
 }

@@ -21,7 +21,6 @@ import dev.halftone.tensor.io.StoredTensor;
 import dev.halftone.tensor.io.WeightFile;
 import dev.halftone.tensor.kernels.ChannelNormalization;
 import java.io.IOException;
-import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -36,8 +35,8 @@ import org.jspecify.annotations.Nullable;
  * The file of a quantized network: an ordinary safetensors file. A packed layer {@code L} has {@code L.weight_codes} (U8, the bytes
  * of {@link PackedCodes}), {@code L.weight_lower} and {@code L.weight_upper} ({@code [1]} or one per output channel),
  * {@code L.activation_lower} and {@code L.activation_upper} ({@code [1]}) and {@code L.bias}; all other tensors are fp32 under their
- * usual names. Where the input's channels are normalised before, there are {@code L.activation_offset} and {@code L.activation_gain}, one
- * per input channel ({@link ChannelNormalization}). Metadata {@code quantized_layers} lists {@code L:weight bits:activation bits}, separated by commas.
+ * usual names. With 32 activation bits the input is not quantized and has no bounds. Where the input's channels are normalised before, there are {@code L.activation_offset} and {@code L.activation_gain}, one
+ * per input channel ({@link ChannelNormalization}), the gain alone for an fp32 input. Metadata {@code quantized_layers} lists {@code L:weight bits:activation bits}, separated by commas.
  *
  * <p>Queries, keys and values of attention are three packed layers {@code L.q}, {@code L.k} and {@code L.v} in the place of the linear
  * layer {@code L}. The products of attention {@code L} have no weight, which is told by 0 bits, and four pairs of bounds {@code
@@ -47,8 +46,10 @@ public final class QuantizedModelFile {
     private static final String FORMAT_KEY = "halftone_format";
     private static final String FORMAT = "1";
     private static final String LAYERS_KEY = "quantized_layers";
-    private static final String OFFSET = ".activation_offset";
-    private static final String GAIN = ".activation_gain";
+    private static final String WEIGHT = ".weight";
+    private static final String ACTIVATION = ".activation";
+    private static final String OFFSET = ACTIVATION + "_offset";
+    private static final String GAIN = ACTIVATION + "_gain";
 
     private QuantizedModelFile() {}
 
@@ -67,9 +68,8 @@ public final class QuantizedModelFile {
         List<String> layers = new ArrayList<>();
         network.descendants().forEach((name, slot) -> {
             switch (slot.module()) {
-                case QuantizedConv2d q -> {
-                    layers.add(
-                            name + ":" + q.codes().bits() + ":" + q.activation().bits());
+                case QuantizedLayer q -> {
+                    layers.add(name + ":" + q.stored().bits() + ":" + q.input().bits());
                     tensors.addAll(tensors(name, q));
                 }
                 case QuantizedAttention attention -> {
@@ -91,24 +91,31 @@ public final class QuantizedModelFile {
         Safetensors.write(file, m, tensors);
     }
 
-    private static List<StoredTensor> tensors(String name, QuantizedConv2d q) {
-        List<StoredTensor> tensors = new ArrayList<>();
-        byte[] codes = q.codes().toByteArray();
-        tensors.add(StoredTensor.bytes(name + ".weight_codes", new int[] {codes.length}, codes));
-        tensors.add(StoredTensor.of(name + ".weight_lower", q.weight().lower()));
-        tensors.add(StoredTensor.of(name + ".weight_upper", q.weight().upper()));
-        tensors.add(scalar(name + ".activation_lower", q.activation().lower()));
-        tensors.add(scalar(name + ".activation_upper", q.activation().upper()));
-        ChannelNormalization normalization = q.normalization();
-        if (normalization != null) {
-            tensors.add(StoredTensor.of(name + OFFSET, normalization.offset()));
-            tensors.add(StoredTensor.of(name + GAIN, normalization.gain()));
-        }
+    private static List<StoredTensor> tensors(String name, QuantizedLayer q) {
+        List<StoredTensor> tensors = new ArrayList<>(q.stored().tensors(name + WEIGHT));
+        addInput(tensors, name, q.input());
         Tensor bias = q.bias();
         if (bias != null) {
             tensors.add(StoredTensor.of(name + ".bias", bias));
         }
         return tensors;
+    }
+
+    private static void addInput(List<StoredTensor> tensors, String name, ActivationQuantizer input) {
+        switch (input) {
+            case FullPrecision _ -> {}
+            case UniformQuantizer grid -> {
+                tensors.add(StoredTensor.of(name + ACTIVATION + "_lower", grid.lower()));
+                tensors.add(StoredTensor.of(name + ACTIVATION + "_upper", grid.upper()));
+            }
+            case NormalizedQuantizer(ChannelNormalization channels, ActivationQuantizer normalized) -> {
+                addInput(tensors, name, normalized);
+                if (!(normalized instanceof FullPrecision)) {
+                    tensors.add(StoredTensor.of(name + OFFSET, channels.offset()));
+                }
+                tensors.add(StoredTensor.of(name + GAIN, channels.gain()));
+            }
+        }
     }
 
     private static StoredTensor scalar(String name, float value) {
@@ -167,7 +174,7 @@ public final class QuantizedModelFile {
             String list = file.metadata().getOrDefault(LAYERS_KEY, "");
             for (String entry : list.isEmpty() ? new String[0] : list.split(",", -1)) {
                 String[] parts = entry.split(":", -1);
-                if (parts.length == 3 && parts[1].matches("[0-8]") && parts[2].matches("[1-8]")) {
+                if (parts.length == 3 && parts[1].matches("[0-8]") && parts[2].matches("[1-8]|" + FullPrecision.BITS)) {
                     Bits bits = new Bits(Integer.parseInt(parts[1]), Integer.parseInt(parts[2]));
                     if (listed.put(parts[0], bits) != null) {
                         problems.add(LAYERS_KEY + " has two entries for " + InvalidFileException.quote(parts[0]));
@@ -195,7 +202,7 @@ public final class QuantizedModelFile {
         /** Returns the layer for a site, or null if something is wrong with it. */
         @Nullable
         Module layer(Site site) {
-            List<QuantizedConv2d> parts = new ArrayList<>();
+            List<Module> parts = new ArrayList<>();
             for (String name : names(site)) {
                 Bits bits = listed.remove(name);
                 boolean attention = site.slot().module() instanceof AttentionProducts;
@@ -204,19 +211,20 @@ public final class QuantizedModelFile {
                             + " for " + name);
                     continue;
                 }
-                QuantizedConv2d part = null;
+                Module part = null;
                 switch (site.slot().module()) {
                     case Conv2d conv -> {
                         Tensor w = conv.weight().value();
                         boolean supported = conv.groups() == 1 && conv.padding() == w.dim(0) / 2;
-                        part = supported ? layer(name, w.dim(0), w.dim(2), w.dim(3), conv.bias() != null, bits) : null;
+                        part = supported ? layer(name, w.shape(), conv.bias() != null, bits) : null;
                         if (!supported) {
                             problems.add(name + " is a convolution that does not run packed");
                         }
                     }
                     case Linear linear -> {
                         Tensor w = linear.weight().value();
-                        part = layer(name, 1, w.dim(0), w.dim(1) / names(site).size(), true, bits);
+                        part = layer(
+                                name, w.shape().with(-1, w.dim(1) / names(site).size()), true, bits);
                     }
                     case AttentionProducts products -> {
                         return attention(name, products, bits);
@@ -235,32 +243,49 @@ public final class QuantizedModelFile {
                     : new QuantizedProjections(parts.get(0), parts.get(1), parts.get(2));
         }
 
-        private @Nullable QuantizedConv2d layer(String name, int kernel, int in, int out, boolean hasBias, Bits bits) {
+        private @Nullable Module layer(String name, Shape shape, boolean hasBias, Bits bits) {
             int before = problems.size();
-            int size = kernel * kernel * in * out;
-            StoredTensor codes = take(name + ".weight_codes", DType.U8, PackedCodes.byteLength(size, bits.weight()));
-            StoredTensor lower = take(name + ".weight_lower", DType.F32, 1, out);
-            StoredTensor upper = take(name + ".weight_upper", DType.F32, 1, out);
-            UniformGrid input = grid(name + ".activation", bits.activation());
-            boolean normalized = rest.containsKey(name + OFFSET) || rest.containsKey(name + GAIN);
-            StoredTensor offset = normalized ? take(name + OFFSET, DType.F32, in) : null;
-            StoredTensor gain = normalized ? take(name + GAIN, DType.F32, in) : null;
+            int out = shape.dim(-1);
+            StoredTensor codes =
+                    take(name + WEIGHT + "_codes", DType.U8, PackedCodes.byteLength(shape.size(), bits.weight()));
+            StoredTensor lower = take(name + WEIGHT + "_lower", DType.F32, 1, out);
+            StoredTensor upper = take(name + WEIGHT + "_upper", DType.F32, 1, out);
+            ActivationQuantizer input = input(name, shape.dim(-2), bits.activation());
             StoredTensor bias = hasBias ? take(name + ".bias", DType.F32, out) : null;
             if (problems.size() > before || codes == null || lower == null || upper == null || input == null) {
                 return null;
             }
             try {
-                return new QuantizedConv2d(
-                        kernel,
-                        in,
-                        out,
-                        PackedCodes.of(codes.data().toArray(ValueLayout.JAVA_BYTE), bits.weight(), size),
-                        UniformQuantizer.of(bits.weight(), lower.toTensor(), upper.toTensor()),
+                return QuantizableLayer.quantized(
+                        new UniformWeight(
+                                shape,
+                                PackedCodes.of(codes.toBytes(), bits.weight(), shape.size()),
+                                UniformQuantizer.of(bits.weight(), lower.toTensor(), upper.toTensor())),
                         input,
-                        offset == null || gain == null
-                                ? null
-                                : new ChannelNormalization(offset.toTensor(), gain.toTensor()),
                         bias == null ? null : bias.toTensor());
+            } catch (IllegalArgumentException e) {
+                problems.add(name + " has " + e.getMessage());
+                return null;
+            }
+        }
+
+        /** Returns how an input of {@code in} channels is quantized, or null if something is wrong with it. */
+        private @Nullable ActivationQuantizer input(String name, int in, int bits) {
+            boolean quantized = bits != FullPrecision.BITS;
+            UniformGrid grid = quantized ? grid(name + ACTIVATION, bits) : null;
+            boolean normalized = rest.containsKey(name + OFFSET) || rest.containsKey(name + GAIN);
+            StoredTensor offset = normalized && quantized ? take(name + OFFSET, DType.F32, in) : null;
+            StoredTensor gain = normalized ? take(name + GAIN, DType.F32, in) : null;
+            if ((quantized && grid == null) || (normalized && gain == null)) {
+                return null;
+            }
+            ActivationQuantizer input = grid == null ? new FullPrecision() : UniformQuantizer.perTensor(grid);
+            if (gain == null || gain.shape().size() != in) {
+                return input;
+            }
+            try {
+                Tensor offsets = offset == null ? Tensor.zeros(in) : offset.toTensor();
+                return new NormalizedQuantizer(new ChannelNormalization(offsets, gain.toTensor()), input);
             } catch (IllegalArgumentException e) {
                 problems.add(name + " has " + e.getMessage());
                 return null;

@@ -10,21 +10,47 @@ import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-/** Queries, keys and values by three packed layers {@code q}, {@code k} and {@code v}: {@code [N, H, W, C]} to {@code [N, H, W, 3 C]}. */
+/** Queries, keys and values by three quantized layers {@code q}, {@code k} and {@code v}: {@code [N, H, W, C]} to {@code [N, H, W, 3 C]}. */
 final class QuantizedProjections extends Module implements BranchLayer {
     private final Child queries;
     private final Child keys;
     private final Child values;
 
-    QuantizedProjections(QuantizedConv2d queries, QuantizedConv2d keys, QuantizedConv2d values) {
+    QuantizedProjections(Module queries, Module keys, Module values) {
         this.queries = child("q", queries);
         this.keys = child("k", keys);
         this.values = child("v", values);
     }
 
-    /** One packed layer for all three where their inputs have the same codes, else three. */
+    /** One packed layer for all three where their inputs have the same codes, else three; or three in fp32. */
     @Override
     public @Nullable Part part(Value x) {
+        Part packed = packed(x);
+        return packed == null ? linears(x) : packed;
+    }
+
+    private @Nullable Part linears(Value x) {
+        List<Value> weightsAndBiases = new ArrayList<>();
+        List<Integer> bits = new ArrayList<>();
+        List<Value> bounds = new ArrayList<>();
+        for (Child slot : List.of(queries, keys, values)) {
+            if (!(BranchLayer.of(slot, x) instanceof Linears one)) {
+                return null;
+            }
+            weightsAndBiases.addAll(one.weightsAndBiases());
+            bits.addAll(one.bits());
+            if (one.bounds() != null) {
+                bounds.add(one.bounds());
+            }
+        }
+        return switch (bounds.size()) {
+            case 0 -> new Linears(weightsAndBiases, List.of(), null);
+            case 3 -> new Linears(weightsAndBiases, bits, bounds.get(0).concat(0, bounds.get(1), bounds.get(2)));
+            default -> null;
+        };
+    }
+
+    private @Nullable Part packed(Value x) {
         List<QuantizedConv2d> layers = new ArrayList<>();
         for (Child slot : List.of(queries, keys, values)) {
             if (!(slot.module() instanceof QuantizedConv2d layer)) {

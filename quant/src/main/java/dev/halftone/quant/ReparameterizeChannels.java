@@ -22,6 +22,7 @@ public record ReparameterizeChannels(Calibrator calibrator) implements Pass {
 
     @Override
     public void apply(Quantization run) {
+        run.requireQuantizedActivations(this);
         ChannelGrids.apply(run, (input, channels) -> {
             List<UniformGrid> grids = new ArrayList<>();
             for (int c = 0; c < channels.size(); c++) {

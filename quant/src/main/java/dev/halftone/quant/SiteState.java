@@ -71,7 +71,7 @@ public final class SiteState {
     FakeQuantizedLayer fake() {
         return new FakeQuantizedLayer(
                 layer,
-                weights.stream().map(WeightOperand::quantizer).toList(),
+                weights.stream().map(WeightOperand::chosen).toList(),
                 inputs.stream().map(InputOperand::quantizer).toList(),
                 weightForm,
                 inputForm);
@@ -83,11 +83,18 @@ public final class SiteState {
         inputForm = ofInputs;
     }
 
-    /** Returns the layer that runs on packed codes. */
+    /** Returns the layer on stored weights, on packed codes where a kernel takes them. */
     Module packed() {
         return layer.pack(
-                weights.stream().map(WeightOperand::quantizer).toList(),
+                weights.stream().map(WeightOperand::stored).toList(),
                 inputs.stream().map(InputOperand::quantizer).toList());
+    }
+
+    /** Returns what a weight of a part takes in a file, with its share of what the input takes. */
+    double effectiveBits(int part, WeightFormat stored) {
+        ActivationQuantizer input = layer.stored(part, inputs.get(part).quantizer());
+        return (double) (stored.storedBits() + input.storedBits())
+                / stored.shape().size();
     }
 
     /** Takes over the bounds of a layer that was trained. */

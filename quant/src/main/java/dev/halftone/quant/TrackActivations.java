@@ -44,6 +44,9 @@ public record TrackActivations(double decay) implements Pass {
     public void apply(Quantization run) {
         Map<InputOperand, Histogram> seen = new LinkedHashMap<>();
         Map<InputOperand, Range> ranges = new LinkedHashMap<>();
+        if (!run.options().quantizesActivations()) {
+            return;
+        }
         run.observe((input, x) -> {
             seen.computeIfAbsent(input, i -> new Histogram("the input of " + i.name()))
                     .add(x);

@@ -17,7 +17,7 @@ import java.util.List;
  *
  * @param grids one, or one per channel; all of the same number of bits
  */
-public record UniformQuantizer(List<UniformGrid> grids) implements ActivationQuantizer {
+public record UniformQuantizer(List<UniformGrid> grids) implements ActivationQuantizer, WeightQuantizer {
     /** Copies the list and checks that the grids have the same number of bits. */
     public UniformQuantizer {
         grids = List.copyOf(grids);
@@ -59,6 +59,16 @@ public record UniformQuantizer(List<UniformGrid> grids) implements ActivationQua
     @Override
     public int bits() {
         return grids.getFirst().bits();
+    }
+
+    @Override
+    public long storedBits() {
+        return 2L * Float.SIZE * grids.size();
+    }
+
+    @Override
+    public UniformWeight store(Tensor weight) {
+        return new UniformWeight(weight.shape(), codes(weight), this);
     }
 
     /** Returns a copy of the lower bounds, {@code [1]} or {@code [C]}. */
@@ -124,16 +134,21 @@ public record UniformQuantizer(List<UniformGrid> grids) implements ActivationQua
 
     /** Returns the levels that codes stand for. */
     public Tensor dequantize(PackedCodes codes, Shape shape) {
-        requireChannels(shape);
-        if (codes.size() != shape.size() || codes.bits() != bits()) {
-            throw new IllegalArgumentException(codes + " for a tensor " + shape + " of " + bits() + " bits");
-        }
+        requireFitting(codes, shape);
         Tensor x = Tensor.zeros(shape);
         int channels = grids.size();
         for (int i = 0; i < x.size(); i++) {
             x.array()[i] = grids.get(i % channels).level(codes.get(i));
         }
         return x;
+    }
+
+    /** Refuses codes of other bits or of another number, and shapes of another number of channels. */
+    void requireFitting(PackedCodes codes, Shape shape) {
+        requireChannels(shape);
+        if (codes.size() != shape.size() || codes.bits() != bits()) {
+            throw new IllegalArgumentException(codes + " for a tensor " + shape + " of " + bits() + " bits");
+        }
     }
 
     private void requireChannels(Shape shape) {

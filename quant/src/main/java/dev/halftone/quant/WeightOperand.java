@@ -9,7 +9,7 @@ public final class WeightOperand {
     private final String name;
     private final QuantizableLayer.Weight weight;
     private int bits;
-    private @Nullable UniformQuantizer quantizer;
+    private @Nullable WeightQuantizer quantizer;
 
     WeightOperand(String name, QuantizableLayer.Weight weight, int bits) {
         this.name = name;
@@ -27,12 +27,15 @@ public final class WeightOperand {
         return weight.values();
     }
 
-    /** Replaces the fp32 values, in the network. */
+    /** Replaces the fp32 values, in the network. A stored form that was chosen before is forgotten, as it is of other values. */
     public void setValues(Tensor values) {
         if (!values.shape().equals(weight.values().shape())) {
             throw new IllegalArgumentException("values " + values.shape() + " for " + name);
         }
         weight.set(values);
+        if (quantizer instanceof WeightFormat) {
+            quantizer = null;
+        }
     }
 
     /** Returns the bits per code that it is to have. */
@@ -46,8 +49,15 @@ public final class WeightOperand {
         quantizer = null;
     }
 
-    /** Sets the quantizer: per tensor or per output channel. */
-    public void quantize(UniformQuantizer by) {
+    /**
+     * Sets the quantizer: a grid per tensor or per output channel, to which values are rounded in the end, or a stored form of the
+     * present values.
+     */
+    public void quantize(WeightQuantizer by) {
+        if (by instanceof WeightFormat format
+                && !format.shape().equals(weight.values().shape())) {
+            throw new IllegalArgumentException("a stored weight " + format.shape() + " for " + name);
+        }
         quantizer = by;
         bits = by.bits();
     }
@@ -58,21 +68,42 @@ public final class WeightOperand {
     }
 
     /**
-     * Returns the quantizer.
+     * Returns the uniform quantizer.
      *
-     * @throws IllegalStateException if no pass has chosen one
+     * @throws IllegalStateException if no pass has chosen one, or a stored form that is none
      */
     public UniformQuantizer quantizer() {
+        if (chosen() instanceof UniformQuantizer uniform) {
+            return uniform;
+        }
+        throw new IllegalStateException(name + " is stored in a format that is not uniform");
+    }
+
+    /**
+     * Returns what was chosen.
+     *
+     * @throws IllegalStateException if nothing was
+     */
+    WeightQuantizer chosen() {
         if (quantizer == null) {
             throw new IllegalStateException("no pass has chosen bounds for " + name);
         }
         return quantizer;
     }
 
+    /**
+     * Returns the form in which the present values are stored.
+     *
+     * @throws IllegalStateException if no pass has chosen one
+     */
+    public WeightFormat stored() {
+        return chosen().store(values());
+    }
+
     /** Returns the relative squared error, {@code |w - wq|^2 / |w|^2}. */
     double error() {
         Tensor w = values();
-        Tensor q = quantizer().fake(w);
+        Tensor q = stored().dequantize();
         double error = 0;
         double power = 0;
         for (int i = 0; i < w.size(); i++) {
