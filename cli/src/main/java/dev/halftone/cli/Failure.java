@@ -8,6 +8,7 @@ import java.io.UncheckedIOException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
 import java.nio.file.NoSuchFileException;
+import java.util.List;
 
 /**
  * What a user is told about an exception.
@@ -16,6 +17,9 @@ import java.nio.file.NoSuchFileException;
  * @param sentence one line
  */
 record Failure(int exitCode, String sentence) {
+    private static final List<String> FULL_DISK =
+            List.of("No space left on device", "Disk quota exceeded", "There is not enough space on the disk");
+
     static Failure of(Throwable cause) {
         return switch (cause) {
             case UncheckedIOException e when e.getCause() != null -> of(e.getCause());
@@ -42,6 +46,15 @@ record Failure(int exitCode, String sentence) {
                         ExitCode.FAILED,
                         "internal error, please report it with the output of -v: " + oneLine(cause.toString()));
         };
+    }
+
+    /**
+     * Returns whether a disk was full, which every file after this one would meet too. Java has no exception of its own for it: the
+     * words are those of Linux and macOS, of their quotas, and of Windows.
+     */
+    static boolean isOfFullDisk(Throwable e) {
+        String reason = e instanceof IOException io ? InvalidFileException.reason(io) : "";
+        return FULL_DISK.stream().anyMatch(reason::contains) || (e.getCause() != null && isOfFullDisk(e.getCause()));
     }
 
     private static boolean hasRunOutOfMemory(Throwable e) {

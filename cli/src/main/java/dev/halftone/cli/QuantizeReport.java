@@ -5,6 +5,7 @@ import dev.halftone.models.Evaluation;
 import dev.halftone.models.Evaluation.Pair;
 import dev.halftone.models.Evaluation.Score;
 import dev.halftone.models.SuperResolutionNetwork;
+import dev.halftone.nn.AttentionProducts;
 import dev.halftone.nn.Child;
 import dev.halftone.nn.Site;
 import dev.halftone.quant.ActivationQuantizer;
@@ -25,11 +26,12 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import java.util.function.ToDoubleFunction;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -169,15 +171,21 @@ record QuantizeReport(
         row(console, "fp32", before, fullBytes(), megapixels);
         row(console, bits.toString(), after, Files.size(file), megapixels);
         console.print("");
+        List<Site> weighted = full.module().sites().stream()
+                .filter(site -> !(site.slot().module() instanceof AttentionProducts))
+                .toList();
         console.print(
                 "%d of %d layers run on packed codes, %d on dequantized weights; %.2f bits per weight with all that they need; fp32: %s",
-                layers.stream().filter(LayerReport::packed).count(),
-                full.module().sites().size(),
-                layers.stream()
-                        .filter(layer -> layer.weightBits() > 0 && !layer.packed())
+                weighted.stream()
+                        .filter(site -> of(site).allMatch(LayerReport::packed))
+                        .filter(this::isQuantized)
+                        .count(),
+                weighted.size(),
+                weighted.stream()
+                        .filter(site -> of(site).anyMatch(layer -> !layer.packed()))
                         .count(),
                 bitsPerWeight(),
-                String.join(", ", unquantized()));
+                unquantized());
         console.print(
                 "%s kernels, %d-bit, %d threads; quantized in %.1f s",
                 kernels.name(), kernels.vectorBits(), compute.threads(), seconds);
@@ -190,12 +198,29 @@ record QuantizeReport(
                 name, e.mean().psnr(), e.mean().ssim(), bytes * 1e-3, megapixels / e.seconds());
     }
 
-    private List<String> unquantized() {
-        Set<String> quantized = layers.stream().map(LayerReport::name).collect(Collectors.toSet());
-        return full.module().sites().stream()
+    /** Returns the reports on a layer: on its parts, where it has several. */
+    private Stream<LayerReport> of(Site site) {
+        return layers.stream()
+                .filter(layer ->
+                        layer.name().equals(site.name()) || layer.name().startsWith(site.name() + "."));
+    }
+
+    private boolean isQuantized(Site site) {
+        return of(site).findAny().isPresent();
+    }
+
+    /** Returns the names of the layers that stay fp32; those that differ in numbers only are one, with stars and their count. */
+    private String unquantized() {
+        Map<String, List<String>> alike = full.module().sites().stream()
+                .filter(site -> !isQuantized(site))
                 .map(Site::name)
-                .filter(name -> !quantized.contains(name))
-                .toList();
+                .collect(Collectors.groupingBy(
+                        name -> name.replaceAll("\\d+", "*"), LinkedHashMap::new, Collectors.toList()));
+        return alike.entrySet().stream()
+                .map(e -> e.getValue().size() == 1
+                        ? e.getValue().getFirst()
+                        : e.getKey() + " (" + e.getValue().size() + ")")
+                .collect(Collectors.joining(", "));
     }
 
     /** Returns the bytes of all parameters in fp32. */

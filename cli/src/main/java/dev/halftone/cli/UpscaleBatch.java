@@ -111,6 +111,9 @@ final class UpscaleBatch {
                 throw e; // no image can be upscaled
             } catch (IOException | RuntimeException | OutOfMemoryError e) {
                 awaitEnd();
+                if (Failure.isOfFullDisk(e)) {
+                    throw e; // no further result can be written
+                }
                 fail(outcome, progress, e);
             }
             before += item.bytes();

@@ -5,6 +5,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.InstanceOfAssertFactories.LIST;
 
 import com.fasterxml.jackson.jr.ob.JSON;
+import dev.halftone.models.SwinIr;
+import dev.halftone.models.SwinIrConfig;
+import dev.halftone.models.Training;
 import dev.halftone.models.image.ImageFiles;
 import dev.halftone.models.procedural.ProceduralImages;
 import dev.halftone.tensor.io.WeightFile;
@@ -13,6 +16,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.SplittableRandom;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -199,6 +203,22 @@ final class QuantizeCommandTest {
         assertThat(run.out())
                 .contains("bicubic", "fp32", "w8a8", "dB", "kB", "MP/s", "4 of 8 layers", output.toString())
                 .contains("fp32: head.0, body.2, tail.0.0, tail.1");
+    }
+
+    @Test
+    void countsTheLayersOfATransformer() throws IOException {
+        Path swinIr = folder.resolve("swinir.safetensors");
+        SwinIrConfig config =
+                new SwinIrConfig(3, 12, List.of(1, 1), List.of(2, 2), 24, 4, 2, SwinIrConfig.Head.DIRECT, false, 1);
+        Training.export(new SwinIr(config).initialize(new SplittableRandom(3)), Map.of(), swinIr);
+        assertThat(Run.of("quantize", swinIr, "4bit", "--recipe", "minmax", "--images", images, "-o", output)
+                        .out())
+                .contains("8 of 13 layers run on packed codes")
+                .contains("fp32: conv_first, layers.*.conv (2), conv_after_body, upsample.0");
+        assertThat(Run.of("quantize", swinIr, "w4a32", "--recipe", "minmax", "--images", images, "-o", output)
+                        .out())
+                .contains("0 of 13 layers run on packed codes, 8 on dequantized weights")
+                .contains("fp32: conv_first, layers.*.residual_group.blocks.*.attn.products (2), layers.*.conv (2),");
     }
 
     @Test

@@ -27,6 +27,18 @@ final class UpscaleLimitsTest {
     }
 
     private int upscale(String heap, File out, Object... arguments) throws IOException, InterruptedException {
+        return run(upscaling(heap, arguments), out);
+    }
+
+    private int run(List<String> words, File out) throws IOException, InterruptedException {
+        return new ProcessBuilder(words)
+                .redirectOutput(out)
+                .redirectError(err().toFile())
+                .start()
+                .waitFor();
+    }
+
+    private static List<String> upscaling(String heap, Object... arguments) {
         List<String> words = new ArrayList<>(List.of(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "-Xmx" + heap,
@@ -41,11 +53,7 @@ final class UpscaleLimitsTest {
         for (Object argument : arguments) {
             words.add(argument.toString());
         }
-        return new ProcessBuilder(words)
-                .redirectOutput(out)
-                .redirectError(err().toFile())
-                .start()
-                .waitFor();
+        return words;
     }
 
     @Test
@@ -57,6 +65,48 @@ final class UpscaleLimitsTest {
         assertThat(upscale("512m", full, input, "-o", "-", "-m", Samples.network(folder)))
                 .isEqualTo(ExitCode.FAILED);
         assertThat(Files.readAllLines(err())).singleElement().asString().contains("standard output", "No space left");
+    }
+
+    @Test
+    void aFolderOnAFullDiskEndsWithTheFirstImageThatHasNoRoom() throws Exception {
+        Path images = Files.createDirectory(folder.resolve("images"));
+        for (int i = 0; i < 3; i++) {
+            ImageFiles.write(images.resolve(i + ".png"), ProceduralImages.image(i, 200, 200));
+        }
+        Path results = Files.createDirectory(folder.resolve("results"));
+        Path copy = Files.createDirectory(folder.resolve("copy"));
+        // A file system of its own, which ordinary users may have where Linux allows it.
+        List<String> words = new ArrayList<>(List.of(
+                "unshare",
+                "--user",
+                "--map-root-user",
+                "--mount",
+                "sh",
+                "-c",
+                """
+                set -e
+                results=$1 copy=$2 size=$3
+                shift 3
+                mount -t tmpfs -o size=$size tmpfs "$results"
+                status=0
+                "$@" || status=$?
+                cp -r "$results"/. "$copy"
+                exit $status
+                """,
+                "sh",
+                results.toString(),
+                copy.toString()));
+        List<String> probe = new ArrayList<>(words);
+        probe.addAll(List.of("1m", "true"));
+        File out = folder.resolve("out").toFile();
+        Assumptions.assumeTrue(
+                Files.exists(Path.of("/usr/bin/unshare")) && run(probe, out) == 0,
+                "needs a Linux on which users may mount file systems of their own");
+        words.add("360k"); // room for one result of about 200 kB
+        words.addAll(upscaling("512m", images, "-o", results, "-m", Samples.network(folder)));
+        assertThat(run(words, out)).isEqualTo(ExitCode.FAILED);
+        assertThat(Files.readAllLines(err())).last().asString().contains("1.png", "No space left");
+        assertThat(Samples.names(copy)).containsExactlyInAnyOrder("0.png", Manifest.NAME);
     }
 
     @Test
