@@ -197,7 +197,7 @@ enum Workload {
         return entrants;
     }
 
-    /** SwinIR-light x2, whole. */
+    /** SwinIR-light x2, whole: in fp32, and with the linear layers and products of its blocks at few bits. */
     private List<Entrant> transformers(Compute compute, List<Peer> peers) {
         SplittableRandom random = new SplittableRandom(5);
         Tensor x = Tensor.zeros(1, size, size, 3);
@@ -208,6 +208,15 @@ enum Workload {
         Plan plan = Plan.compile(compute, network, x.shape());
         List<Entrant> entrants = new ArrayList<>();
         entrants.add(new Entrant("fp32", true, () -> plan.run(x), 1));
+        for (int bits : new int[] {2, 4}) {
+            SwinIr low = new SwinIr(SwinIrConfig.light(2)).initialize(new SplittableRandom(5));
+            Quantization run =
+                    new Quantization(compute, low, new Quantization.Options(bits, bits, Scope.BODY), List.of(x));
+            Recipes.byId("minmax").orElseThrow().apply(run);
+            run.pack();
+            Plan packed = Plan.compile(compute, low, x.shape());
+            entrants.add(new Entrant("w" + bits + "a" + bits + " body", true, () -> packed.run(x), 1));
+        }
         for (Peer peer : peers) {
             Peer.Model model = peer.load(OnnxSwinIr.light(state(network), size), compute.threads());
             model.input(x.permute(0, 3, 1, 2).toArray(), 1, 3, size, size);

@@ -18,7 +18,9 @@ import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.io.WeightFile;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
@@ -113,6 +115,28 @@ final class SwinIrRecipesTest {
                 .hasSize(2 * 10)
                 .allSatisfy(layer -> assertThat(layer.weightBits()).isIn(0, 8));
         assertThat(difference(low)).isLessThan(0.05);
+    }
+
+    /** Files have the same bytes whatever the number of threads. */
+    @ParameterizedTest
+    @ValueSource(strings = {"dobi-distill", "2dquant", "condiquant", "passionsr", "gptq"})
+    void threadsDoNotChangeTheResult(String id, @TempDir Path folder) throws IOException {
+        List<byte[]> files = new ArrayList<>();
+        for (int threads : new int[] {1, 3}) {
+            try (Compute some = Compute.ofThreads(threads)) {
+                SwinIr low = network();
+                Quantization run = new Quantization(
+                                some, low, new Quantization.Options(2, 2, Scope.BODY), List.of(image(1), image(2)))
+                        .supervise(new Supervision(network(), List.of(image(4)), null, (step, steps, loss) -> {}));
+                Recipe recipe = Recipes.byId(id).orElseThrow();
+                (recipe.trains() ? recipe.withSteps(4) : recipe).apply(run);
+                run.pack();
+                Path file = folder.resolve(threads + ".safetensors");
+                QuantizedModelFile.write(file, low, low.metadata());
+                files.add(Files.readAllBytes(file));
+            }
+        }
+        assertThat(files.get(1)).isEqualTo(files.get(0));
     }
 
     /** Channels normalised behind a layer norm, and separately for queries, keys and values: the network computes what it did. */

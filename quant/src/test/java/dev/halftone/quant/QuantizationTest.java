@@ -18,6 +18,9 @@ import dev.halftone.quant.recipe.Recipes;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -25,6 +28,7 @@ import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -242,21 +246,25 @@ final class QuantizationTest {
         return run.pack().stream().map(QuantizationTest::grid).toList();
     }
 
-    @Test
-    void threadsDoNotChangeTheResult() {
-        List<float[]> outputs = new ArrayList<>();
-        Tensor image = TinyNetwork.image(new SplittableRandom(5), 1, 40, 31);
+    /** Files have the same bytes whatever the number of threads, for every recipe. */
+    @ParameterizedTest
+    @MethodSource("recipes")
+    void threadsDoNotChangeTheResult(Recipe recipe, @TempDir Path folder) throws IOException {
+        SplittableRandom random = new SplittableRandom(5);
+        List<Tensor> images = List.of(TinyNetwork.image(random, 1, 40, 31), TinyNetwork.image(random, 2, 24, 40));
+        List<byte[]> files = new ArrayList<>();
         for (int threads : new int[] {1, 3}) {
             try (Compute some = Compute.ofThreads(threads)) {
                 TinyNetwork network = TinyNetwork.random(1);
-                Quantization run =
-                        new Quantization(some, network, new Options(2, 2, Scope.BODY), TinyNetwork.images(7));
-                Recipes.all().getFirst().withSteps(4).apply(run.supervise(TinyNetwork.teacher()));
+                Quantization run = new Quantization(some, network, new Options(2, 2, Scope.BODY), images);
+                recipe.withSteps(4).apply(run.supervise(TinyNetwork.teacher()));
                 run.pack();
-                outputs.add(network.run(some, image).toArray());
+                Path file = folder.resolve(threads + ".safetensors");
+                QuantizedModelFile.write(file, network, Map.of());
+                files.add(Files.readAllBytes(file));
             }
         }
-        assertThat(outputs.get(1)).isEqualTo(outputs.get(0));
+        assertThat(files.get(1)).isEqualTo(files.get(0));
     }
 
     @Test
