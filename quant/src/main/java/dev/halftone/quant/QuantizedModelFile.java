@@ -32,13 +32,17 @@ import java.util.TreeSet;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The file of a quantized network: an ordinary safetensors file. A packed layer {@code L} has {@code L.weight_codes} (U8, the bytes
+ * The file of a quantized network: an ordinary safetensors file. A quantized layer {@code L} has {@code L.weight_codes} (U8, the bytes
  * of {@link PackedCodes}), {@code L.weight_lower} and {@code L.weight_upper} ({@code [1]} or one per output channel),
  * {@code L.activation_lower} and {@code L.activation_upper} ({@code [1]}) and {@code L.bias}; all other tensors are fp32 under their
- * usual names. With 32 activation bits the input is not quantized and has no bounds. Where the input's channels are normalised before, there are {@code L.activation_offset} and {@code L.activation_gain}, one
- * per input channel ({@link ChannelNormalization}), the gain alone for an fp32 input. Metadata {@code quantized_layers} lists {@code L:weight bits:activation bits}, separated by commas.
+ * usual names. Metadata {@code quantized_layers} lists {@code L:weight bits:activation bits}, separated by commas.
  *
- * <p>Queries, keys and values of attention are three packed layers {@code L.q}, {@code L.k} and {@code L.v} in the place of the linear
+ * <p>With 32 activation bits the input is not quantized and has no bounds. Where the input's channels are normalised before, there are
+ * {@code L.activation_offset} and {@code L.activation_gain}, one per input channel ({@link ChannelNormalization}); the gain alone for an fp32
+ * input. A weight whose format is another than {@link UniformWeight} has a fourth entry in the list, the tag of its format, for example
+ * {@code binary2/1}, and the tensors that the format says ({@link Codebook}, {@link BinaryCoding}, {@link Composite}, {@link Outliers}).
+ *
+ * <p>Queries, keys and values of attention are three layers {@code L.q}, {@code L.k} and {@code L.v} in the place of the linear
  * layer {@code L}. The products of attention {@code L} have no weight, which is told by 0 bits, and four pairs of bounds {@code
  * L.q_lower}, {@code L.q_upper} and likewise {@code k}, {@code a} (probabilities) and {@code v}.
  */
@@ -69,7 +73,10 @@ public final class QuantizedModelFile {
         network.descendants().forEach((name, slot) -> {
             switch (slot.module()) {
                 case QuantizedLayer q -> {
-                    layers.add(name + ":" + q.stored().bits() + ":" + q.input().bits());
+                    String tag = q.stored() instanceof UniformWeight
+                            ? ""
+                            : ":" + q.stored().tag();
+                    layers.add(name + ":" + q.stored().bits() + ":" + q.input().bits() + tag);
                     tensors.addAll(tensors(name, q));
                 }
                 case QuantizedAttention attention -> {
@@ -162,8 +169,14 @@ public final class QuantizedModelFile {
          * What the list has for a layer.
          *
          * @param weight 0 where there is none
+         * @param tag of the weight's format; empty for {@link UniformWeight}
          */
-        private record Bits(int weight, int activation) {}
+        private record Bits(int weight, int activation, String tag) {
+            @Override
+            public String toString() {
+                return weight + ":" + activation + (tag.isEmpty() ? "" : ":" + tag);
+            }
+        }
 
         final Map<String, StoredTensor> rest;
         private final Map<String, Bits> listed = new LinkedHashMap<>();
@@ -174,8 +187,11 @@ public final class QuantizedModelFile {
             String list = file.metadata().getOrDefault(LAYERS_KEY, "");
             for (String entry : list.isEmpty() ? new String[0] : list.split(",", -1)) {
                 String[] parts = entry.split(":", -1);
-                if (parts.length == 3 && parts[1].matches("[0-8]") && parts[2].matches("[1-8]|" + FullPrecision.BITS)) {
-                    Bits bits = new Bits(Integer.parseInt(parts[1]), Integer.parseInt(parts[2]));
+                if ((parts.length == 3 || (parts.length == 4 && parts[3].matches("[a-z].*")))
+                        && parts[1].matches("[0-8]")
+                        && parts[2].matches("[1-8]|" + FullPrecision.BITS)) {
+                    Bits bits = new Bits(
+                            Integer.parseInt(parts[1]), Integer.parseInt(parts[2]), parts.length == 4 ? parts[3] : "");
                     if (listed.put(parts[0], bits) != null) {
                         problems.add(LAYERS_KEY + " has two entries for " + InvalidFileException.quote(parts[0]));
                     }
@@ -206,9 +222,11 @@ public final class QuantizedModelFile {
             for (String name : names(site)) {
                 Bits bits = listed.remove(name);
                 boolean attention = site.slot().module() instanceof AttentionProducts;
-                if (bits == null || attention != (bits.weight() == 0)) {
-                    problems.add(LAYERS_KEY + " has " + (bits == null ? "nothing" : bits.weight() + " weight bits")
-                            + " for " + name);
+                if (bits == null
+                        || attention != (bits.weight() == 0)
+                        || (attention && !bits.tag().isEmpty())) {
+                    problems.add(
+                            LAYERS_KEY + " has " + (bits == null ? "nothing" : bits + " as bits") + " for " + name);
                     continue;
                 }
                 Module part = null;
@@ -245,28 +263,54 @@ public final class QuantizedModelFile {
 
         private @Nullable Module layer(String name, Shape shape, boolean hasBias, Bits bits) {
             int before = problems.size();
+            WeightFormat weight = bits.tag().isEmpty() ? uniform(name, shape, bits) : tagged(name, shape, bits);
+            ActivationQuantizer input = input(name, shape.dim(-2), bits.activation());
+            StoredTensor bias = hasBias ? take(name + ".bias", DType.F32, shape.dim(-1)) : null;
+            if (problems.size() > before || weight == null || input == null) {
+                return null;
+            }
+            try {
+                return QuantizableLayer.quantized(weight, input, bias == null ? null : bias.toTensor());
+            } catch (IllegalArgumentException e) {
+                problems.add(name + " has " + e.getMessage());
+                return null;
+            }
+        }
+
+        private @Nullable WeightFormat uniform(String name, Shape shape, Bits bits) {
+            int before = problems.size();
             int out = shape.dim(-1);
             StoredTensor codes =
                     take(name + WEIGHT + "_codes", DType.U8, PackedCodes.byteLength(shape.size(), bits.weight()));
             StoredTensor lower = take(name + WEIGHT + "_lower", DType.F32, 1, out);
             StoredTensor upper = take(name + WEIGHT + "_upper", DType.F32, 1, out);
-            ActivationQuantizer input = input(name, shape.dim(-2), bits.activation());
-            StoredTensor bias = hasBias ? take(name + ".bias", DType.F32, out) : null;
-            if (problems.size() > before || codes == null || lower == null || upper == null || input == null) {
+            if (problems.size() > before || codes == null || lower == null || upper == null) {
                 return null;
             }
             try {
-                return QuantizableLayer.quantized(
-                        new UniformWeight(
-                                shape,
-                                PackedCodes.of(codes.toBytes(), bits.weight(), shape.size()),
-                                UniformQuantizer.of(bits.weight(), lower.toTensor(), upper.toTensor())),
-                        input,
-                        bias == null ? null : bias.toTensor());
+                return new UniformWeight(
+                        shape,
+                        PackedCodes.of(codes.toBytes(), bits.weight(), shape.size()),
+                        UniformQuantizer.of(bits.weight(), lower.toTensor(), upper.toTensor()));
             } catch (IllegalArgumentException e) {
                 problems.add(name + " has " + e.getMessage());
                 return null;
             }
+        }
+
+        private @Nullable WeightFormat tagged(String name, Shape shape, Bits bits) {
+            try {
+                WeightFormat weight = WeightFormatReader.read(bits.tag(), new StoredParts(rest, name + WEIGHT), shape);
+                if (weight.bits() == bits.weight()) {
+                    return weight;
+                }
+                problems.add(name + " has a weight of " + weight.bits() + " bits instead of " + bits.weight());
+            } catch (IllegalArgumentException e) {
+                problems.add(name + " cannot be read: " + e.getMessage());
+                // What is left of it is not unexpected.
+                rest.keySet().removeIf(key -> key.startsWith(name + WEIGHT + "_"));
+            }
+            return null;
         }
 
         /** Returns how an input of {@code in} channels is quantized, or null if something is wrong with it. */
@@ -335,9 +379,8 @@ public final class QuantizedModelFile {
 
         /** Returns what was wrong, after all sites were asked for. */
         SortedSet<String> problems() {
-            listed.forEach((name, bits) -> problems.add(
-                    "the entry " + InvalidFileException.quote(name + ":" + bits.weight() + ":" + bits.activation())
-                            + " of " + LAYERS_KEY + " names no layer of this network"));
+            listed.forEach((name, bits) -> problems.add("the entry " + InvalidFileException.quote(name + ":" + bits)
+                    + " of " + LAYERS_KEY + " names no layer of this network"));
             return problems;
         }
     }

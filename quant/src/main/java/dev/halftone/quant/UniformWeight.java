@@ -26,9 +26,10 @@ public record UniformWeight(Shape shape, PackedCodes codes, UniformQuantizer qua
         return codes.bits();
     }
 
+    /** {@inheritDoc} A layer whose entry in the list of layers has no tag has this one. */
     @Override
-    public long storedBits() {
-        return 8L * PackedCodes.byteLength(codes.size(), codes.bits()) + quantizer.storedBits();
+    public String tag() {
+        return "uniform";
     }
 
     @Override

@@ -10,12 +10,20 @@ import java.util.List;
  * A weight as it is stored: codes, what they stand for, and everything else that it takes to get the weight back. Immutable. Only
  * {@link UniformWeight} is executed on its codes; of the others the weight is made once, when a network is loaded.
  */
-public sealed interface WeightFormat extends WeightQuantizer permits UniformWeight {
+public sealed interface WeightFormat extends WeightQuantizer
+        permits UniformWeight, Codebook, BinaryCoding, Composite, Outliers {
     /** Returns the shape of the weight, {@code [k, k, in, out]} or {@code [in, out]}. */
     Shape shape();
 
     /** Returns the bits that all of it takes in a file: codes, scales, offsets, masks, tables. */
-    long storedBits();
+    default long storedBits() {
+        return tensors("").stream()
+                .mapToLong(tensor -> 8 * tensor.data().byteSize())
+                .sum();
+    }
+
+    /** Returns what a file calls the format, with all that its tensors do not say themselves. */
+    String tag();
 
     /** Returns the weight that it stands for. */
     Tensor dequantize();

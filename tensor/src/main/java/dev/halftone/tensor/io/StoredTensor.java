@@ -43,6 +43,16 @@ public record StoredTensor(String name, DType dtype, Shape shape, MemorySegment 
         return new StoredTensor(name, DType.F32, tensor.shape(), data);
     }
 
+    /** Returns an F16 copy of a tensor, whose values are rounded to the nearest, even if that is infinite. */
+    public static StoredTensor halves(String name, Tensor tensor) {
+        byte[] bytes = new byte[Math.multiplyExact(tensor.size(), Short.BYTES)];
+        MemorySegment data = MemorySegment.ofArray(bytes);
+        for (int i = 0; i < tensor.size(); i++) {
+            data.setAtIndex(SHORT, i, Float.floatToFloat16(tensor.array()[tensor.offset() + i]));
+        }
+        return new StoredTensor(name, DType.F16, tensor.shape(), data);
+    }
+
     /** Returns a U8 tensor over {@code values} (not copied), for packed codes. */
     public static StoredTensor bytes(String name, int[] dims, byte[] values) {
         return new StoredTensor(name, DType.U8, Shape.of(dims), MemorySegment.ofArray(values));
