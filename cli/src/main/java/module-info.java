@@ -5,6 +5,7 @@ module dev.halftone.cli {
     requires dev.halftone.models;
     requires com.fasterxml.jackson.jr.ob;
     requires info.picocli;
+    requires java.management;
     requires jdk.httpserver;
     requires jdk.incubator.vector;
     requires static org.jspecify;

@@ -49,6 +49,9 @@ final class CompareCommand implements Callable<Integer> {
     /** The recipe that rounds to the nearest and chooses nothing; whoever scores less explains it. */
     private static final String MINMAX = "minmax";
 
+    /** Of the files that keep finished results; to be raised when these have more or something else in them. */
+    private static final int FORMAT = 2;
+
     private final Console console;
 
     @Parameters(arity = "1..*", paramLabel = "MODEL", description = "Bundled models (see: models) or model files.")
@@ -206,6 +209,7 @@ final class CompareCommand implements Callable<Integer> {
     /** Returns everything that a result depends on beside the recipe and the bits. */
     private Json settings(WeightFile source, List<Pair> pairs) {
         return new Json()
+                .put("format", FORMAT)
                 .put("source_sha256", source.sha256())
                 .put(
                         "images",
@@ -369,7 +373,8 @@ final class CompareCommand implements Callable<Integer> {
 
     private static String csv(List<Map<String, Object>> references, List<Map<String, Object>> results) {
         StringBuilder csv = new StringBuilder("model,recipe,weight_bits,activation_bits,steps,seconds,psnr,drop,ssim,"
-                + "psnr_noisy,psnr_jpeg,bits_per_weight,bytes,speedup\n");
+                + "psnr_noisy,psnr_jpeg,bits_per_weight,bytes,speedup,bit_operations,peak_heap_bytes,layers_packed,"
+                + "layers_dequantized\n");
         for (Map<String, Object> r : results) {
             if (r.containsKey("failed")) {
                 continue;
@@ -382,7 +387,7 @@ final class CompareCommand implements Callable<Integer> {
             double psnr = number(r, "quantized", "psnr");
             csv.append(String.format(
                     Locale.ROOT,
-                    "\"%s\",%s,%.0f,%.0f,%.0f,%.2f,%.4f,%.4f,%.5f,%.4f,%.4f,%.4f,%.0f,%.3f%n",
+                    "\"%s\",%s,%.0f,%.0f,%.0f,%.2f,%.4f,%.4f,%.5f,%.4f,%.4f,%.4f,%.0f,%.3f,%.0f,%.0f,%.0f,%.0f%n",
                     String.valueOf(r.get("model")).replace("\"", "\"\""),
                     text(r, "recipe"),
                     number(r, "weightBits"),
@@ -396,7 +401,11 @@ final class CompareCommand implements Callable<Integer> {
                     number(r, "quantized", "psnrOfJpeg"),
                     number(r, "bitsPerWeight"),
                     number(r, "bytes"),
-                    number(r, "speedup")));
+                    number(r, "speedup"),
+                    number(r, "bitOperations"),
+                    number(r, "peakHeapBytes"),
+                    number(r, "layersPacked"),
+                    number(r, "layersDequantized")));
         }
         return csv.toString();
     }

@@ -13,6 +13,7 @@ import dev.halftone.models.image.Degradation;
 import dev.halftone.models.image.ImageFiles;
 import dev.halftone.models.image.ImageFormat;
 import dev.halftone.models.image.Pixels;
+import dev.halftone.quant.BitOperations;
 import dev.halftone.quant.Quantization;
 import dev.halftone.quant.Quantization.LayerReport;
 import dev.halftone.quant.QuantizedModelFile;
@@ -97,6 +98,9 @@ final class CompareTrial {
                 .put("protocol", Evaluation.protocol(full.scale()))
                 .put("images", pairs.stream().map(Pair::name).toList())
                 .put("bytes", bytes)
+                .put(
+                        "bitOperations",
+                        BitOperations.of(compute, full.module(), List.of()).fp32())
                 .put("fp32", quality(full))
                 .put(
                         "bicubic",
@@ -118,6 +122,7 @@ final class CompareTrial {
                 .put("weightBits", bits.weight())
                 .put("activationBits", bits.activation());
         SuperResolutionNetwork low = Zoo.build(source, 0);
+        PeakHeap heap = PeakHeap.start();
         long start = System.nanoTime();
         Quantization run = new Quantization(
                 compute,
@@ -131,12 +136,21 @@ final class CompareTrial {
         fitting.apply(run);
         List<LayerReport> layers = run.pack();
         double seconds = (System.nanoTime() - start) * 1e-9;
+        long peak = heap.bytes();
+        BitOperations operations = BitOperations.of(compute, full.module(), layers);
         Map<String, Double> errors = run.outputErrors();
         return result.put("steps", fitting.steps())
                 .put("seconds", seconds)
+                .put("peakHeapBytes", peak)
+                .put("bitOperations", operations.quantized())
                 .put("bytes", bytes(low))
                 .put("bitsPerWeight", QuantizeReport.bitsPerWeight(low))
-                .put("packed", layers.stream().filter(LayerReport::packed).count())
+                .put("layersPacked", layers.stream().filter(LayerReport::packed).count())
+                .put(
+                        "layersDequantized",
+                        layers.stream()
+                                .filter(layer -> layer.weightBits() > 0 && !layer.packed())
+                                .count())
                 .put("speedup", speedup(low))
                 .put("quantized", quality(low))
                 .put(
@@ -144,6 +158,10 @@ final class CompareTrial {
                         layers.stream()
                                 .map(layer -> new Json()
                                         .put("name", layer.name())
+                                        .put("weightBits", layer.weightBits())
+                                        .put("effectiveBits", layer.effectiveBits())
+                                        .put("activationBits", layer.activationBits())
+                                        .put("packed", layer.packed())
                                         .put("weightError", layer.weightError())
                                         .put("activationError", layer.activationError())
                                         .put("outputError", errors.get(layer.name()))

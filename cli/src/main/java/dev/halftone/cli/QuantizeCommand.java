@@ -122,6 +122,7 @@ final class QuantizeCommand implements Callable<Integer> {
             List<Pair> pairs = Evaluation.pairs(compute, Images.forEvaluation(images), scale);
             Calibration data = Calibration.open(compute, calibration, scale, seed);
 
+            PeakHeap heap = PeakHeap.start();
             long quantizing = System.nanoTime();
             Quantization run = new Quantization(
                     compute,
@@ -141,7 +142,8 @@ final class QuantizeCommand implements Callable<Integer> {
                 algorithm.apply(run);
             }
             List<LayerReport> reports = run.pack();
-            double seconds = (System.nanoTime() - quantizing) * 1e-9;
+            QuantizeReport.Effort effort =
+                    new QuantizeReport.Effort((System.nanoTime() - quantizing) * 1e-9, heap.bytes());
 
             Evaluation bicubic = Evaluation.bicubic(compute, pairs, scale);
             List<Evaluation> evaluations = EvaluateCommand.inTurns(
@@ -152,7 +154,7 @@ final class QuantizeCommand implements Callable<Integer> {
             QuantizedModelFile.write(file, low.module(), metadata(full, source, algorithm.steps()));
             TrainingOptions.deleteCheckpoint(file, algorithm);
             QuantizeReport result = new QuantizeReport(
-                    model.name(), bits, recipe, scope, full, low, reports, bicubic, before, after, seconds, file);
+                    model.name(), bits, recipe, scope, full, low, reports, bicubic, before, after, effort, file);
             if (report != null) {
                 result.write(report, compute, run);
             }

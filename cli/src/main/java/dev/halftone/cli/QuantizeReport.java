@@ -9,6 +9,7 @@ import dev.halftone.nn.AttentionProducts;
 import dev.halftone.nn.Child;
 import dev.halftone.nn.Site;
 import dev.halftone.quant.ActivationQuantizer;
+import dev.halftone.quant.BitOperations;
 import dev.halftone.quant.FullPrecision;
 import dev.halftone.quant.NormalizedQuantizer;
 import dev.halftone.quant.Quantization;
@@ -44,7 +45,7 @@ import org.jspecify.annotations.Nullable;
  * @param bicubic the score of bicubic interpolation
  * @param before the score in fp32
  * @param after the score of the packed network
- * @param seconds what quantizing took
+ * @param effort what quantizing took
  * @param file where the quantized model is
  */
 record QuantizeReport(
@@ -58,8 +59,15 @@ record QuantizeReport(
         Evaluation bicubic,
         Evaluation before,
         Evaluation after,
-        double seconds,
+        Effort effort,
         Path file) {
+    /**
+     * What it took to quantize.
+     *
+     * @param seconds of the recipe, not of loading and measuring
+     * @param peakHeap bytes
+     */
+    record Effort(double seconds, long peakHeap) {}
 
     Json json(Compute compute) throws IOException {
         return Json.ofCommand("quantize")
@@ -75,7 +83,7 @@ record QuantizeReport(
                 .put(
                         "seconds",
                         new Json()
-                                .put("quantize", seconds)
+                                .put("quantize", effort.seconds())
                                 .put("fp32", before.seconds())
                                 .put("quantized", after.seconds()))
                 .put(
@@ -88,12 +96,18 @@ record QuantizeReport(
     /** Writes a file with all of {@link #json}, and more about every layer and the training. */
     void write(Path to, Compute compute, Quantization run) throws IOException {
         Map<String, Double> errors = run.outputErrors();
+        BitOperations operations = operations(compute);
         String report = json(compute)
+                .put("perPixel", json(operations))
+                .put("peakHeapBytes", effort.peakHeap())
                 .put("trained", run.trained().stream().map(QuantizeReport::json).toList())
                 .put(
                         "layers",
                         layers.stream()
                                 .map(layer -> entry(layer)
+                                        .put(
+                                                "multiplyAddsPerPixel",
+                                                operations.layers().get(layer.name()))
                                         .put("weightError", layer.weightError())
                                         .put("activationError", layer.activationError())
                                         .put("outputError", errors.get(layer.name()))
@@ -145,6 +159,19 @@ record QuantizeReport(
                 .put("quantized", score.applyAsDouble(after.mean()));
     }
 
+    private BitOperations operations(Compute compute) {
+        return BitOperations.of(compute, full.module(), layers);
+    }
+
+    /** Returns what an output pixel costs. */
+    private static Json json(BitOperations operations) {
+        return new Json()
+                .put("multiplyAdds", operations.multiplyAdds())
+                .put(
+                        "bitOperations",
+                        new Json().put("fp32", operations.fp32()).put("quantized", operations.quantized()));
+    }
+
     private static Json entry(LayerReport layer) {
         return new Json()
                 .put("name", layer.name())
@@ -186,9 +213,13 @@ record QuantizeReport(
                         .count(),
                 bitsPerWeight(),
                 unquantized());
+        BitOperations operations = operations(compute);
         console.print(
-                "%s kernels, %d-bit, %d threads; quantized in %.1f s",
-                kernels.name(), kernels.vectorBits(), compute.threads(), seconds);
+                "%.1f million bit operations per pixel of the result, 1/%.0f of fp32 (multiply-adds x weight bits x activation bits)",
+                operations.quantized() * 1e-6, operations.fp32() / operations.quantized());
+        console.print(
+                "%s kernels, %d-bit, %d threads; quantized in %.1f s with %.1f GB of heap at most",
+                kernels.name(), kernels.vectorBits(), compute.threads(), effort.seconds(), effort.peakHeap() * 1e-9);
         console.print("saved to %s; try: upscale IN.png -o OUT.png -m %s", file, file);
     }
 

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.halftone.nn.Graph;
+import dev.halftone.quant.BitOperations;
 import dev.halftone.quant.FullPrecision;
 import dev.halftone.quant.Pass;
 import dev.halftone.quant.Quantization;
@@ -151,6 +152,22 @@ final class SwinIrRecipesTest {
             }
         }
         assertThat(difference(network)).isLessThan(1e-5);
+    }
+
+    /** By hand for each of the two blocks and pixel of the input, of which four of the output are made. */
+    @Test
+    void bitOperationsOfBlocks() {
+        Quantization run = quantization(network(), 2);
+        Recipes.byId("minmax").orElseThrow().apply(run);
+        BitOperations operations = BitOperations.of(compute, network(), run.pack());
+        double linear = 12 * 36 + 12 * 12 + 2 * 12 * 24;
+        double attention = 2 * 4 * 4 * 12;
+        double quantized = 2 * (linear + attention) / 4;
+        assertThat(operations.layers().values().stream().mapToDouble(v -> v).sum())
+                .isEqualTo(quantized);
+        assertThat(operations.fp32() - operations.quantized()).isEqualTo(quantized * (32 * 32 - 2 * 2));
+        double convolutions = (9 * 3 * 12 + 2 * 9 * 12 * 12 + 9 * 12 * 12) / 4.0;
+        assertThat(operations.multiplyAdds()).isEqualTo(quantized + convolutions);
     }
 
     @Test
