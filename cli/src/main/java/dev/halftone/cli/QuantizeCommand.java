@@ -132,7 +132,7 @@ final class QuantizeCommand implements Callable<Integer> {
             Recipe algorithm;
             try (Progress progress = console.progress("distill")) {
                 Supervision alone = new Supervision(full.module(), data.heldBack(), null, (step, of, loss) -> {});
-                algorithm = training.within(console, chosen, run.supervise(alone), file, start);
+                algorithm = training.within(console, chosen, low.module(), run.supervise(alone), file, start);
                 Map<String, String> settings = metadata(full, source, algorithm.steps());
                 run.supervise(new Supervision(
                         full.module(),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.cli;
 
+import dev.halftone.nn.Module;
 import dev.halftone.quant.Quantization;
 import dev.halftone.quant.Recipe;
 import dev.halftone.quant.Supervision.Checkpoint;
@@ -25,7 +26,8 @@ final class TrainingOptions {
     @Option(
             names = "--steps",
             paramLabel = "N",
-            description = "Training steps, where the recipe trains (default: the recipe's).")
+            description =
+                    "Training steps, where the recipe trains (default: the recipe's; a quarter of them for SwinIR).")
     private @Nullable Long steps;
 
     @Option(
@@ -63,14 +65,16 @@ final class TrainingOptions {
     }
 
     /**
-     * Returns a recipe with the steps of the interrupted run, if one is continued, or with those that fit into the budget, if there is
-     * one.
+     * Returns a recipe with the steps to train: those that were asked for; or those of the interrupted run or that fit into the budget, if
+     * there is one; or else those that are usual for the network.
      *
+     * @param network what is quantized
      * @param since when the command began, of {@link System#nanoTime}
      */
-    Recipe within(Console console, Recipe recipe, Quantization run, Path output, long since) throws IOException {
+    Recipe within(Console console, Recipe recipe, Module network, Quantization run, Path output, long since)
+            throws IOException {
         if (budget == null) {
-            return recipe;
+            return steps == null ? recipe.usualFor(network) : recipe;
         }
         OptionalLong former = resume ? Checkpoint.steps(file(output)) : OptionalLong.empty();
         if (former.isPresent()) {

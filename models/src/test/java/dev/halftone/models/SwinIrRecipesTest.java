@@ -118,6 +118,15 @@ final class SwinIrRecipesTest {
         assertThat(difference(low)).isLessThan(0.05);
     }
 
+    @Test
+    void attentionIsTrainedForFewerSteps() {
+        Recipe recipe = Recipes.all().getFirst();
+        assertThat(recipe.usualFor(network()).steps()).isEqualTo(recipe.steps() / 4);
+        assertThat(recipe.usualFor(new Edsr(new EdsrConfig(1, 4, 2, 1)))).isEqualTo(recipe);
+        Recipe untrained = Recipes.byId("minmax").orElseThrow();
+        assertThat(untrained.usualFor(network())).isEqualTo(untrained);
+    }
+
     /** Files have the same bytes whatever the number of threads. */
     @ParameterizedTest
     @ValueSource(strings = {"dobi-distill", "2dquant", "condiquant", "passionsr", "gptq"})
