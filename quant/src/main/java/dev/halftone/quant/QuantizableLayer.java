@@ -28,7 +28,7 @@ sealed interface QuantizableLayer {
     }
 
     /**
-     * A weight: a parameter, or some of its outputs.
+     * A weight or bias: a parameter, or some of its outputs.
      *
      * @param part the name of the part of the layer that it belongs to, empty where the layer has one part only
      * @param from the first output
@@ -91,6 +91,11 @@ sealed interface QuantizableLayer {
         return List.of();
     }
 
+    /** Returns what is added to the outputs of each weight, in the same order; empty where the layer adds nothing. */
+    default List<Weight> biases() {
+        return List.of();
+    }
+
     /** Returns the names of what is quantized of its inputs; one without a name is the layer's only input. */
     List<String> inputs();
 
@@ -136,6 +141,12 @@ sealed interface QuantizableLayer {
         }
 
         @Override
+        public List<Weight> biases() {
+            Parameter bias = conv.bias();
+            return bias == null ? List.of() : List.of(Weight.of(bias));
+        }
+
+        @Override
         public List<String> inputs() {
             return List.of("");
         }
@@ -171,6 +182,11 @@ sealed interface QuantizableLayer {
         @Override
         public List<Weight> weights() {
             return List.of(Weight.of(linear.weight()));
+        }
+
+        @Override
+        public List<Weight> biases() {
+            return List.of(Weight.of(linear.bias()));
         }
 
         @Override
@@ -216,6 +232,11 @@ sealed interface QuantizableLayer {
         @Override
         public List<Weight> weights() {
             return List.of(part(0), part(1), part(2));
+        }
+
+        @Override
+        public List<Weight> biases() {
+            return List.of(bias(0), bias(1), bias(2));
         }
 
         @Override
@@ -292,6 +313,11 @@ sealed interface QuantizableLayer {
         @Override
         public List<Weight> weights() {
             return inner.weights();
+        }
+
+        @Override
+        public List<Weight> biases() {
+            return inner.biases();
         }
 
         @Override

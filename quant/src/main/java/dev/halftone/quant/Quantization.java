@@ -214,6 +214,21 @@ public final class Quantization {
         return calibration.apply(number);
     }
 
+    /** Returns all batches that the network is observed on as one. */
+    Tensor images() {
+        Tensor first = batch(0);
+        Tensor all = Tensor.zeros(first.shape().with(0, (int) observed * first.dim(0)));
+        for (int i = 0; i < observed; i++) {
+            Tensor batch = batch(i);
+            if (!batch.shape().equals(first.shape())) {
+                throw new IllegalArgumentException(
+                        "calibration batches of several shapes: " + first.shape() + " and " + batch.shape());
+            }
+            Tensor.wrap(all.array(), i * first.size(), first.shape()).copyFrom(batch);
+        }
+        return all;
+    }
+
     /** Returns what was asked for. */
     public Options options() {
         return options;

@@ -16,9 +16,9 @@ import java.util.List;
 /** Methods for weights alone that train nothing; activations have the bounds of {@code dobi}, so that only the weights make the difference. */
 final class WeightRounding {
     /** Of the published code. */
-    private static final double DAMPING = 0.01;
+    static final double DAMPING = 0.01;
 
-    private static final int FACTORS = 15;
+    static final int FACTORS = 15;
 
     private WeightRounding() {}
 
