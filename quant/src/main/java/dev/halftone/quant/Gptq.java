@@ -85,7 +85,7 @@ public record Gptq(double damping, int factors) implements Pass {
     private void round(SiteState site, WeightOperand weight, Matrix gram) {
         Tensor values = weight.values();
         Matrix original = Matrix.of(values);
-        weight.quantize(bounds(original, weight.bits(), gram));
+        weight.quantize(bounds(original, weight.bits(), gram, factors, LEAST_FACTOR));
         Matrix nearest = Matrix.of(weight.quantizer().fake(values));
         Matrix rounded =
                 round(original, weight.quantizer(), damped(gram, damping)).levels();
@@ -96,17 +96,20 @@ public record Gptq(double damping, int factors) implements Pass {
         weight.setValues(values);
     }
 
-    /** Returns for each output channel the bounds of the least output error. */
-    private UniformQuantizer bounds(Matrix w, int bits, Matrix gram) {
+    /**
+     * Returns for each output channel the bounds of the least output error, of the smallest and the largest weight multiplied by each of
+     * some factors from 1 down to {@code least}.
+     */
+    static UniformQuantizer bounds(Matrix w, int bits, Matrix gram, int factors, double least) {
         int out = w.columns();
         UniformGrid[] best = new UniformGrid[out];
-        double[] least = new double[out];
-        Arrays.fill(least, Double.POSITIVE_INFINITY);
+        double[] errors = new double[out];
+        Arrays.fill(errors, Double.POSITIVE_INFINITY);
         for (int f = 0; f < factors; f++) {
             UniformGrid[] grids = new UniformGrid[out];
             Matrix d = Matrix.zeros(w.rows(), out);
             for (int c = 0; c < out; c++) {
-                grids[c] = grid(w, c, bits, 1 - (1 - LEAST_FACTOR) * f / (factors - 1));
+                grids[c] = grid(w, c, bits, 1 - (1 - least) * f / (factors - 1));
                 for (int i = 0; i < w.rows(); i++) {
                     d.set(i, c, grids[c].level(grids[c].code((float) w.get(i, c))) - w.get(i, c));
                 }
@@ -117,8 +120,8 @@ public record Gptq(double damping, int factors) implements Pass {
                 for (int i = 0; i < w.rows(); i++) {
                     error += d.get(i, c) * product.get(i, c);
                 }
-                if (error < least[c]) {
-                    least[c] = error;
+                if (error < errors[c]) {
+                    errors[c] = error;
                     best[c] = grids[c];
                 }
             }

@@ -16,6 +16,7 @@ import java.util.Map;
 import java.util.function.BiConsumer;
 import java.util.function.LongFunction;
 import java.util.function.UnaryOperator;
+import java.util.stream.LongStream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -214,17 +215,21 @@ public final class Quantization {
         return calibration.apply(number);
     }
 
-    /** Returns all batches that the network is observed on as one. */
+    /** Returns all images that the network is observed on as one batch, cropped to the smallest. */
     Tensor images() {
-        Tensor first = batch(0);
-        Tensor all = Tensor.zeros(first.shape().with(0, (int) observed * first.dim(0)));
-        for (int i = 0; i < observed; i++) {
-            Tensor batch = batch(i);
-            if (!batch.shape().equals(first.shape())) {
-                throw new IllegalArgumentException(
-                        "calibration batches of several shapes: " + first.shape() + " and " + batch.shape());
+        List<Tensor> batches =
+                LongStream.range(0, observed).mapToObj(this::batch).toList();
+        int height = batches.stream().mapToInt(b -> b.dim(1)).min().orElse(0);
+        int width = batches.stream().mapToInt(b -> b.dim(2)).min().orElse(0);
+        int channels = batch(0).dim(3);
+        Tensor all = Tensor.zeros(batches.stream().mapToInt(b -> b.dim(0)).sum(), height, width, channels);
+        int at = 0;
+        for (Tensor batch : batches) {
+            for (int row = 0; row < batch.dim(0) * height; row++) {
+                int from = (row / height * batch.dim(1) + row % height) * batch.dim(2) * channels;
+                System.arraycopy(batch.array(), batch.offset() + from, all.array(), at, width * channels);
+                at += width * channels;
             }
-            Tensor.wrap(all.array(), i * first.size(), first.shape()).copyFrom(batch);
         }
         return all;
     }

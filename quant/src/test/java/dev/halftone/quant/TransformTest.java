@@ -58,6 +58,8 @@ final class TransformTest {
         return List.of(
                 new RotateTrunks(3),
                 new Equalize(0.5),
+                new ScaleSalient(20),
+                new Dilate(),
                 new NoisyBias(DOBI, 3),
                 new ReparameterizeChannels(DOBI),
                 new ReparameterizeChannels(new MinMax()));

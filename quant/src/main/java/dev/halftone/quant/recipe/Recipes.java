@@ -21,6 +21,7 @@ public final class Recipes {
         ALL.addAll(WeightRounding.recipes());
         ALL.addAll(Transformed.recipes());
         ALL.addAll(Corrected.recipes());
+        ALL.addAll(Equalized.recipes());
         ALL.addAll(Daq.recipes());
         ALL.add(AdaBm.recipe());
     }
