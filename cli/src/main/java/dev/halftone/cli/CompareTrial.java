@@ -16,7 +16,6 @@ import dev.halftone.models.image.Pixels;
 import dev.halftone.quant.BitOperations;
 import dev.halftone.quant.Quantization;
 import dev.halftone.quant.Quantization.LayerReport;
-import dev.halftone.quant.QuantizedModelFile;
 import dev.halftone.quant.Recipe;
 import dev.halftone.quant.Scope;
 import dev.halftone.quant.Supervision;
@@ -26,8 +25,6 @@ import dev.halftone.tensor.io.WeightFile;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Base64;
@@ -143,7 +140,7 @@ final class CompareTrial {
                 .put("seconds", seconds)
                 .put("peakHeapBytes", peak)
                 .put("bitOperations", operations.quantized())
-                .put("bytes", bytes(low))
+                .put("bytes", AllocationOptions.fileBytes(low, low.metadata()))
                 .put("bitsPerWeight", QuantizeReport.bitsPerWeight(low))
                 .put("layersPacked", layers.stream().filter(LayerReport::packed).count())
                 .put(
@@ -209,16 +206,6 @@ final class CompareTrial {
         long start = System.nanoTime();
         upscaler.upscale(image);
         return System.nanoTime() - start;
-    }
-
-    private static long bytes(SuperResolutionNetwork low) throws IOException {
-        Path file = Files.createTempFile("halftone", ".safetensors");
-        try {
-            QuantizedModelFile.write(file, low.module(), low.metadata());
-            return Files.size(file);
-        } finally {
-            Files.delete(file);
-        }
     }
 
     private List<String> truth() {

@@ -5,6 +5,7 @@ import dev.halftone.models.Evaluation;
 import dev.halftone.models.Evaluation.Pair;
 import dev.halftone.models.SuperResolutionNetwork;
 import dev.halftone.models.Zoo;
+import dev.halftone.quant.BitOperations;
 import dev.halftone.quant.Quantization;
 import dev.halftone.quant.Quantization.LayerReport;
 import dev.halftone.quant.QuantizedModelFile;
@@ -33,6 +34,9 @@ import picocli.CommandLine.Parameters;
 /** Quantizes a network, measures it beside bicubic interpolation and its fp32 self, and saves it. */
 @Command(name = "quantize", description = "Quantize a model to few bits, measure it and save it.")
 final class QuantizeCommand implements Callable<Integer> {
+    /** Bits before layers get their own. */
+    private static final int START = 2;
+
     private final Console console;
 
     @Mixin
@@ -40,10 +44,14 @@ final class QuantizeCommand implements Callable<Integer> {
 
     @Parameters(
             index = "1",
+            arity = "0..1",
             paramLabel = "BITS",
             converter = Bits.Converter.class,
             description = "1bit to 8bit, or of weights and activations, like w2a4; w2a32 leaves activations fp32.")
-    private Bits bits = new Bits(2, 2);
+    private @Nullable Bits bits;
+
+    @Mixin
+    private AllocationOptions allocation = new AllocationOptions();
 
     @Option(
             names = "--recipe",
@@ -97,6 +105,11 @@ final class QuantizeCommand implements Callable<Integer> {
     @Override
     public Integer call() throws IOException {
         long start = System.nanoTime();
+        allocation.check();
+        if (bits == null && !allocation.given()) {
+            throw new UsageException(
+                    "how many bits? Give BITS, like 2bit or w2a4, or --target-bits 2.5 or --target-size 900k");
+        }
         Recipe chosen = training.recipe(Recipes.byId(recipe)
                 .orElseThrow(() -> new UsageException("there is no recipe '" + recipe + "'; `recipes` lists them")));
         Scope layers = Scope.parse(scope)
@@ -113,8 +126,9 @@ final class QuantizeCommand implements Callable<Integer> {
         SuperResolutionNetwork full = Zoo.build(source, model.scale());
         SuperResolutionNetwork low = Zoo.build(source, model.scale());
         int scale = full.scale();
+        String label = bits == null || allocation.given() ? allocation.label() : bits.toString();
         Path file = OutputFile.checkedWeights(
-                output == null ? Path.of(model.stem() + "-x" + scale + "-" + bits + ".safetensors") : output);
+                output == null ? Path.of(model.stem() + "-x" + scale + "-" + label + ".safetensors") : output);
         if (report != null) {
             OutputFile.checked(report);
         }
@@ -124,16 +138,24 @@ final class QuantizeCommand implements Callable<Integer> {
 
             PeakHeap heap = PeakHeap.start();
             long quantizing = System.nanoTime();
-            Quantization run = new Quantization(
-                    compute,
-                    low.module(),
-                    new Quantization.Options(bits.weight(), bits.activation(), layers),
-                    data::batch);
+            Quantization.Options options = bits == null
+                    ? new Quantization.Options(START, START, layers)
+                    : new Quantization.Options(bits.weight(), bits.activation(), layers);
+            Quantization run = new Quantization(compute, low.module(), options, data::batch);
+            if (allocation.given()) {
+                SuperResolutionNetwork sample = Zoo.build(source, model.scale());
+                Quantization trial = new Quantization(compute, sample.module(), options, data::batch);
+                double effective = allocation.effective(trial, sample, metadata(full, source, chosen.steps(), options));
+                chosen = allocation.before(chosen, bits == null, effective);
+            }
             Recipe algorithm;
             try (Progress progress = console.progress("distill")) {
                 Supervision alone = new Supervision(full.module(), data.heldBack(), null, (step, of, loss) -> {});
                 algorithm = training.within(console, chosen, low.module(), run.supervise(alone), file, start);
-                Map<String, String> settings = metadata(full, source, algorithm.steps());
+                Map<String, String> settings = metadata(full, source, algorithm.steps(), options);
+                if (allocation.given()) {
+                    settings.put("allocation", algorithm.passes().getFirst().id());
+                }
                 run.supervise(new Supervision(
                         full.module(),
                         data.heldBack(),
@@ -142,19 +164,28 @@ final class QuantizeCommand implements Callable<Integer> {
                 algorithm.apply(run);
             }
             List<LayerReport> reports = run.pack();
+            Widths widths = bits == null || allocation.given()
+                    ? Widths.mean(label, low, reports, BitOperations.of(compute, full.module(), reports))
+                    : Widths.of(bits);
             QuantizeReport.Effort effort =
                     new QuantizeReport.Effort((System.nanoTime() - quantizing) * 1e-9, heap.bytes());
 
             Evaluation bicubic = Evaluation.bicubic(compute, pairs, scale);
-            List<Evaluation> evaluations = EvaluateCommand.inTurns(
-                    console, compute, List.of(full, low), pairs, List.of("fp32", bits.toString()));
+            List<Evaluation> evaluations =
+                    EvaluateCommand.inTurns(console, compute, List.of(full, low), pairs, List.of("fp32", label));
             Evaluation before = evaluations.getFirst();
             Evaluation after = evaluations.getLast();
 
-            QuantizedModelFile.write(file, low.module(), metadata(full, source, algorithm.steps()));
+            Map<String, String> metadata = metadata(full, source, algorithm.steps(), options);
+            if (allocation.given()) {
+                metadata.put("weight_bits", widths.weight().toString());
+                metadata.put("activation_bits", widths.activation().toString());
+                allocation.requireMet(low, metadata);
+            }
+            QuantizedModelFile.write(file, low.module(), metadata);
             TrainingOptions.deleteCheckpoint(file, algorithm);
             QuantizeReport result = new QuantizeReport(
-                    model.name(), bits, recipe, scope, full, low, reports, bicubic, before, after, effort, file);
+                    model.name(), widths, recipe, scope, full, low, reports, bicubic, before, after, effort, file);
             if (report != null) {
                 result.write(report, compute, run);
             }
@@ -167,11 +198,12 @@ final class QuantizeCommand implements Callable<Integer> {
         return ExitCode.OK;
     }
 
-    private Map<String, String> metadata(SuperResolutionNetwork network, WeightFile source, long trained) {
+    private Map<String, String> metadata(
+            SuperResolutionNetwork network, WeightFile source, long trained, Quantization.Options options) {
         Map<String, String> m = new LinkedHashMap<>(network.metadata());
         m.put("model", model.stem());
-        m.put("weight_bits", Integer.toString(bits.weight()));
-        m.put("activation_bits", Integer.toString(bits.activation()));
+        m.put("weight_bits", Integer.toString(options.weightBits()));
+        m.put("activation_bits", Integer.toString(options.activationBits()));
         m.put("recipe", recipe);
         if (trained > 0) {
             m.put("steps", Long.toString(trained));

@@ -50,7 +50,7 @@ import org.jspecify.annotations.Nullable;
  */
 record QuantizeReport(
         String model,
-        Bits bits,
+        Widths bits,
         String recipe,
         String scope,
         SuperResolutionNetwork full,
@@ -189,14 +189,14 @@ record QuantizeReport(
         Kernels kernels = KernelProvider.kernels();
         console.print(
                 "%s x%d, %s by %s (scope %s), measured on %d images (%s)",
-                model, full.scale(), bits, recipe, scope, pairs.size(), Evaluation.protocol(full.scale()));
+                model, full.scale(), bits.label(), recipe, scope, pairs.size(), Evaluation.protocol(full.scale()));
         console.print("");
         console.print("          %10s  %6s  %11s  %12s", "PSNR", "SSIM", "size", "speed");
         console.print(
                 "bicubic   %7.2f dB  %6.4f",
                 bicubic.mean().psnr(), bicubic.mean().ssim());
         row(console, "fp32", before, fullBytes(), megapixels);
-        row(console, bits.toString(), after, Files.size(file), megapixels);
+        row(console, bits.label(), after, Files.size(file), megapixels);
         console.print("");
         List<Site> weighted = full.module().sites().stream()
                 .filter(site -> !(site.slot().module() instanceof AttentionProducts))

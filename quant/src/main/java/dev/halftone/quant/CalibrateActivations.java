@@ -23,12 +23,16 @@ public record CalibrateActivations(Calibrator calibrator) implements Pass {
     public void apply(Quantization run) {
         Map<InputOperand, Histogram> inputs = run.observeInputs();
         inputs.forEach((input, seen) -> {
-            // What a ReLU has cut has a minimum of exactly 0: the fixed minimum and the one long tail that papers speak
-            // of.
-            Tails tails = seen.min() == 0 ? Tails.UPPER : input.tails();
-            UniformGrid grid = calibrator.calibrate(seen, input.bits(), tails);
+            UniformGrid grid = grid(calibrator, input, seen, input.bits());
             input.quantize(UniformQuantizer.perTensor(grid), relativeError(seen, grid));
         });
+    }
+
+    /** Returns the grid of so many bits for an input. */
+    static UniformGrid grid(Calibrator calibrator, InputOperand input, Histogram seen, int bits) {
+        // What a ReLU has cut has a minimum of exactly 0: the fixed minimum and the one long tail that papers speak of.
+        Tails tails = seen.min() == 0 ? Tails.UPPER : input.tails();
+        return calibrator.calibrate(seen, bits, tails);
     }
 
     /** Returns {@code |x - xq|^2 / |x|^2}. */

@@ -24,6 +24,7 @@ public final class Recipes {
         ALL.addAll(Equalized.recipes());
         ALL.addAll(Daq.recipes());
         ALL.add(AdaBm.recipe());
+        ALL.addAll(Allocated.recipes());
     }
 
     private Recipes() {}

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.quant;
+
+import dev.halftone.nn.Graph;
+import dev.halftone.nn.Module;
+import dev.halftone.nn.MultiplyAdds;
+import dev.halftone.nn.Value;
+import dev.halftone.quant.allocation.Allocator;
+import dev.halftone.quant.allocation.Choice;
+import dev.halftone.quant.allocation.Descent;
+import dev.halftone.quant.allocation.Knapsack;
+import dev.halftone.quant.allocation.Threshold;
+import dev.halftone.quant.calibration.Calibrator;
+import dev.halftone.quant.calibration.Dobi;
+import dev.halftone.quant.calibration.Histogram;
+import dev.halftone.tensor.PackedCodes;
+import dev.halftone.tensor.Tensor;
+import dev.halftone.tensor.UniformGrid;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalDouble;
+import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Gives every weight, and every input, bits of its own, such that the weights take no more in the file than a budget, and inputs have no
+ * more bits on average, each counted as often as it is multiplied. To be applied before bounds are chosen.
+ *
+ * @param method how
+ * @param target effective bits of a weight on average, its share of the bounds (one pair for each output channel and one for the input)
+ *     included; empty: what the weights would take with the bits of {@link Quantization.Options}
+ * @param inputs whether inputs get bits of their own, on average as many as the weights' codes have; else they keep theirs
+ */
+public record AllocateBits(Method method, OptionalDouble target, boolean inputs) implements Pass {
+    /** Where damages come from, and how the budget is shared. */
+    public enum Method {
+        /** MixQuant: by the roundoff errors of the operands alone, without running the network. */
+        MIXQUANT,
+        /** FMPQ: by what happens to the network's output when one operand is quantized, the worst as small as can be. */
+        FMPQ,
+        /** MLoRQ without ranks: by the same, the sum as small as can be. */
+        MLORQ;
+
+        private Allocator allocator() {
+            return switch (this) {
+                case MIXQUANT -> new Descent();
+                case FMPQ -> new Threshold();
+                case MLORQ -> new Knapsack();
+            };
+        }
+
+        /** Returns the name that users write. */
+        public String id() {
+            return name().toLowerCase(Locale.ROOT);
+        }
+
+        /** Returns the method with this name, or empty. */
+        public static Optional<Method> parse(String id) {
+            return Arrays.stream(values()).filter(m -> m.id().equals(id)).findFirst();
+        }
+    }
+
+    /** Widths around the average that are considered. */
+    private static final int BELOW = 1;
+
+    private static final int ABOVE = 2;
+
+    /** Calibration batches on which the network is compared with its fp32 self. */
+    private static final int BATCHES = 2;
+
+    /** Of weights and inputs while damages are measured: those of the default recipe. */
+    private static final Calibrator BOUNDS = new Dobi(Dobi.Variant.AUTO);
+
+    /** Multiply-adds of an output pixel are whole multiples of 1/144 for the scales 1, 2, 3 and 4. */
+    private static final double PIXELS = 144;
+
+    @Override
+    public String id() {
+        return "allocate(" + method.id() + (inputs ? ", inputs too" : "")
+                + (target.isPresent() ? ", " + target.getAsDouble() : "") + ")";
+    }
+
+    /** Refuses budgets below the least there is. */
+    @Override
+    public void apply(Quantization run) {
+        List<WeightOperand> weights =
+                run.sites().stream().flatMap(site -> site.weights().stream()).toList();
+        long count = weights.stream().mapToLong(w -> w.values().size()).sum();
+        long bounds = weights.stream().mapToLong(w -> bounds(w.values())).sum();
+        long budget = target.isPresent()
+                ? (long) Math.floor(target.getAsDouble() * count) - bounds
+                : weights.stream()
+                        .mapToLong(w -> codes(w.values(), run.options().weightBits()))
+                        .sum();
+        double average = (double) budget / count;
+        int[] widths = IntStream.rangeClosed(
+                        Math.clamp((long) average - BELOW, 1, 8), Math.clamp((long) Math.ceil(average) + ABOVE, 1, 8))
+                .toArray();
+        if (average < 1) {
+            throw new IllegalArgumentException(String.format(
+                    Locale.ROOT,
+                    "%.3f bits per weight are too few: with 1-bit codes and their bounds a weight takes %.3f",
+                    target.orElse(average),
+                    1 + (double) bounds / count));
+        }
+        List<List<Choice>> choices = weights(run, weights, widths);
+        List<Choice> chosen = method.allocator().allocate(choices, budget);
+        if (inputs && run.options().quantizesActivations()) {
+            allocateInputs(run, widths, average);
+        }
+        for (int i = 0; i < weights.size(); i++) {
+            weights.get(i).allocate(chosen.get(i).bits());
+        }
+    }
+
+    private static long codes(Tensor weight, int bits) {
+        return 8L * PackedCodes.byteLength(weight.size(), bits);
+    }
+
+    /** Returns the bits of a pair of bounds for every output channel, and of that of the input. */
+    private static long bounds(Tensor weight) {
+        return 64L * weight.dim(-1) + 64;
+    }
+
+    /** Returns what every width costs and damages. */
+    private List<List<Choice>> weights(Quantization run, List<WeightOperand> weights, int[] widths) {
+        List<List<Choice>> choices = new ArrayList<>();
+        weights.forEach(w -> choices.add(new ArrayList<>()));
+        Outputs outputs = method == Method.MIXQUANT ? null : new Outputs(run);
+        for (int bits : widths) {
+            weights.forEach(weight -> weight.allocate(bits));
+            new CalibrateWeights(BOUNDS, true).apply(run);
+            int i = 0;
+            for (SiteState site : run.sites()) {
+                for (int part = 0; part < site.weights().size(); part++, i++) {
+                    WeightOperand weight = site.weights().get(part);
+                    double damage = outputs == null
+                            ? weight.error() * weight.values().size()
+                            : outputs.damage(
+                                    new OneOperand(site, part, weight.stored().dequantize(), null));
+                    choices.get(i).add(new Choice(bits, codes(weight.values(), bits), damage));
+                }
+            }
+        }
+        return choices.stream().map(Choice::front).toList();
+    }
+
+    private void allocateInputs(Quantization run, int[] widths, double average) {
+        Map<String, Double> multiplyAdds = MultiplyAdds.perPixel(run.compute(), run.network());
+        Map<InputOperand, Histogram> seen = run.observeInputs();
+        Outputs outputs = method == Method.MIXQUANT ? null : new Outputs(run);
+        List<List<InputOperand>> groups = new ArrayList<>();
+        List<List<Choice>> choices = new ArrayList<>();
+        double budget = 0;
+        for (SiteState site : run.sites()) {
+            // Attention's products have one width for all their inputs in a file; other inputs are each multiplied by a
+            // weight.
+            boolean together = site.weights().isEmpty();
+            for (int first = 0;
+                    first < site.inputs().size();
+                    first += together ? site.inputs().size() : 1) {
+                List<InputOperand> group =
+                        together ? site.inputs() : List.of(site.inputs().get(first));
+                long uses = Math.round(multiplyAdds.getOrDefault(site.site().name(), 0.0)
+                        * PIXELS
+                        * group.size()
+                        / site.inputs().size());
+                List<Choice> own = new ArrayList<>();
+                for (int bits : widths) {
+                    Map<InputOperand, UniformGrid> grids = new LinkedHashMap<>();
+                    for (InputOperand input : group) {
+                        Histogram values = seen.get(input);
+                        if (values != null) {
+                            grids.put(input, CalibrateActivations.grid(BOUNDS, input, values, bits));
+                        }
+                    }
+                    double damage = outputs == null
+                            ? roundoff(grids, seen) * uses
+                            : outputs.damage(new OneOperand(site, -1, null, grids));
+                    own.add(new Choice(bits, uses * bits, damage));
+                }
+                groups.add(group);
+                choices.add(Choice.front(own));
+                budget += uses * average;
+            }
+        }
+        List<Choice> chosen = method.allocator().allocate(choices, (long) Math.floor(budget));
+        for (int i = 0; i < groups.size(); i++) {
+            int bits = chosen.get(i).bits();
+            groups.get(i).forEach(input -> input.allocate(bits));
+        }
+    }
+
+    private static double roundoff(Map<InputOperand, UniformGrid> grids, Map<InputOperand, Histogram> seen) {
+        double sum = 0;
+        for (Map.Entry<InputOperand, UniformGrid> entry : grids.entrySet()) {
+            Histogram values = seen.get(entry.getKey());
+            sum += values == null ? 0 : CalibrateActivations.relativeError(values, entry.getValue());
+        }
+        return sum;
+    }
+
+    /** Computes a layer in fp32 but for one weight, or for some of its inputs. */
+    private static final class OneOperand extends Module {
+        private final SiteState site;
+        private final int part;
+        private final @Nullable Tensor weight;
+        private final Map<InputOperand, UniformGrid> grids;
+
+        OneOperand(SiteState site, int part, @Nullable Tensor weight, @Nullable Map<InputOperand, UniformGrid> grids) {
+            this.site = site;
+            this.part = part;
+            this.weight = weight;
+            this.grids = grids == null ? Map.of() : grids;
+            child("layer", site.layer().module());
+        }
+
+        @Override
+        public Value forward(Value x) {
+            return site.layer().forward(x, new QuantizableLayer.Operands() {
+                @Override
+                public Value input(int index, Value v) {
+                    UniformGrid grid = grids.get(site.inputs().get(index));
+                    return grid == null ? v : UniformQuantizer.perTensor(grid).apply(v);
+                }
+
+                @Override
+                public Value weight(int index, Value w) {
+                    return index == part && weight != null ? w.graph().constant(weight) : w;
+                }
+            });
+        }
+    }
+
+    /** What the fp32 network makes of a few calibration batches. */
+    private static final class Outputs {
+        private final Quantization run;
+        private final List<Tensor> full = new ArrayList<>();
+
+        Outputs(Quantization run) {
+            this.run = run;
+            for (int i = 0; i < BATCHES; i++) {
+                full.add(output(i));
+            }
+        }
+
+        private Tensor output(int batch) {
+            return run.network()
+                    .forward(Graph.eager(run.compute()).constant(run.batch(batch)))
+                    .tensor();
+        }
+
+        /** Returns the mean squared error of the output with another layer at its site. */
+        double damage(OneOperand layer) {
+            layer.site.replace(layer);
+            try {
+                double sum = 0;
+                long values = 0;
+                for (int i = 0; i < BATCHES; i++) {
+                    Tensor y = output(i);
+                    Tensor wanted = full.get(i);
+                    for (int j = 0; j < y.size(); j++) {
+                        double d = y.array()[y.offset() + j] - wanted.array()[wanted.offset() + j];
+                        sum += d * d;
+                    }
+                    values += y.size();
+                }
+                return sum / values;
+            } finally {
+                layer.site.restore();
+            }
+        }
+    }
+}
