@@ -8,7 +8,6 @@ import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
 import java.util.Arrays;
 import java.util.Comparator;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.IntStream;
@@ -56,18 +55,7 @@ public record Gptq(double damping, int factors) implements Pass {
 
     @Override
     public void apply(Quantization run) {
-        Map<InputOperand, Gram> grams = new LinkedHashMap<>();
-        for (SiteState site : run.sites()) {
-            for (int i = 0; i < site.weights().size(); i++) {
-                grams.put(site.inputs().get(i), new Gram(site.weights().get(i).values()));
-            }
-        }
-        run.observe((input, x) -> {
-            Gram gram = grams.get(input);
-            if (gram != null) {
-                gram.add(run.compute(), x);
-            }
-        });
+        Map<InputOperand, Gram> grams = Gram.observe(run);
         List<SiteState> sites = run.sites();
         run.compute().forEachRange(sites.size(), 1, (from, to) -> {
             for (int s = from; s < to; s++) {
@@ -158,6 +146,13 @@ public record Gptq(double damping, int factors) implements Pass {
         return h;
     }
 
+    /** The levels that weights are rounded to. */
+    @FunctionalInterface
+    interface Levels {
+        /** Returns the level that is the nearest to a value of input {@code row} and output {@code column}. */
+        double nearest(int row, int column, double value);
+    }
+
     /**
      * Rounds a weight.
      *
@@ -166,23 +161,58 @@ public record Gptq(double damping, int factors) implements Pass {
      * @param h {@code [in, in]}, positive definite
      */
     static Rounded round(Matrix original, UniformQuantizer quantizer, Matrix h) {
-        int n = original.rows();
-        int[] order = order(h);
-        Matrix sorted = Matrix.zeros(n, n);
-        for (int i = 0; i < n; i++) {
-            for (int j = 0; j < n; j++) {
-                sorted.set(i, j, h.get(order[i], order[j]));
+        return round(
+                original,
+                (row, column, value) -> {
+                    UniformGrid grid = quantizer.grid(column);
+                    return grid.level(grid.code((float) value));
+                },
+                h);
+    }
+
+    /**
+     * Rounds a weight to levels of each place.
+     *
+     * @param original {@code [in, out]}
+     * @param h {@code [in, in]}, positive definite
+     */
+    static Rounded round(Matrix original, Levels levels, Matrix h) {
+        return round(original, levels, Feedback.of(h));
+    }
+
+    /**
+     * What roundings do to later ones.
+     *
+     * @param order of the inputs
+     * @param u upper triangular, in that order
+     */
+    record Feedback(int[] order, Matrix u) {
+        static Feedback of(Matrix h) {
+            int n = h.rows();
+            int[] order = Gptq.order(h);
+            Matrix sorted = Matrix.zeros(n, n);
+            for (int i = 0; i < n; i++) {
+                for (int j = 0; j < n; j++) {
+                    sorted.set(i, j, h.get(order[i], order[j]));
+                }
             }
+            return new Feedback(
+                    order, Cholesky.of(Cholesky.inverse(Cholesky.of(sorted))).transposed());
         }
-        Matrix u = Cholesky.of(Cholesky.inverse(Cholesky.of(sorted))).transposed();
+    }
+
+    /** Rounds a weight {@code [in, out]} to levels of each place. */
+    static Rounded round(Matrix original, Levels levels, Feedback feedback) {
+        int n = original.rows();
+        int[] order = feedback.order();
+        Matrix u = feedback.u();
         Matrix w = original.copy();
         Matrix q = Matrix.zeros(n, original.columns());
         double squares = 0;
         for (int i = 0; i < n; i++) {
             int row = order[i];
             for (int c = 0; c < original.columns(); c++) {
-                UniformGrid grid = quantizer.grid(c);
-                double level = grid.level(grid.code((float) w.get(row, c)));
+                double level = levels.nearest(row, c, w.get(row, c));
                 q.set(row, c, level);
                 double e = (w.get(row, c) - level) / u.get(i, i);
                 squares += e * e;

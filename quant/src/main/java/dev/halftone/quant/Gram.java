@@ -6,6 +6,8 @@ import dev.halftone.nn.Value;
 import dev.halftone.quant.matrix.Matrix;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.Tensor;
+import java.util.LinkedHashMap;
+import java.util.Map;
 
 /**
  * {@code X^T X} over all inputs {@code x} of a layer, where a row of {@code X} is what one output sees: for a linear layer the channels
@@ -27,6 +29,23 @@ final class Gram {
         channels = weight.dim(-2);
         int reach = 2 * kernel - 1;
         shifted = new double[reach * reach * channels * channels];
+    }
+
+    /** Runs the fp32 network over the calibration batches and returns the sums for every input that meets a weight. */
+    static Map<InputOperand, Gram> observe(Quantization run) {
+        Map<InputOperand, Gram> grams = new LinkedHashMap<>();
+        for (SiteState site : run.sites()) {
+            for (int i = 0; i < site.weights().size(); i++) {
+                grams.put(site.inputs().get(i), new Gram(site.weights().get(i).values()));
+            }
+        }
+        run.observe((input, x) -> {
+            Gram gram = grams.get(input);
+            if (gram != null) {
+                gram.add(run.compute(), x);
+            }
+        });
+        return grams;
     }
 
     /** Adds the rows of an input {@code [N, H, W, C]}. */

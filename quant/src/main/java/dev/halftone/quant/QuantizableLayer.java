@@ -45,10 +45,14 @@ sealed interface QuantizableLayer {
 
         /** Returns a copy of the values {@code [..., out]}. */
         Tensor values() {
-            Tensor all = parameter.value();
+            return of(parameter.value());
+        }
+
+        /** Returns a copy of what is this weight's of a tensor of the parameter's shape. */
+        Tensor of(Tensor all) {
             Tensor some = Tensor.zeros(all.shape().with(-1, to - from));
             for (int i = 0; i < some.size(); i++) {
-                some.array()[i] = all.array()[at(i)];
+                some.array()[i] = all.array()[all.offset() + at(i)];
             }
             return some;
         }
@@ -56,13 +60,13 @@ sealed interface QuantizableLayer {
         /** Replaces the values. */
         void set(Tensor values) {
             for (int i = 0; i < values.size(); i++) {
-                parameter.value().array()[at(i)] = values.array()[values.offset() + i];
+                parameter.value().array()[parameter.value().offset() + at(i)] = values.array()[values.offset() + i];
             }
         }
 
         private int at(int i) {
             int own = to - from;
-            return parameter.value().offset() + i / own * outputs() + from + i % own;
+            return i / own * outputs() + from + i % own;
         }
 
         /** Returns the values in the graph of {@code x}. */

@@ -300,6 +300,25 @@ public final class Quantization {
         }
     }
 
+    /** Makes the stored form of a weight. */
+    @FunctionalInterface
+    interface WeightStorage {
+        /** Returns the stored form of the present values of a weight that meets an input. */
+        WeightFormat store(WeightOperand weight, InputOperand input);
+    }
+
+    /** Gives every weight a stored form; on several threads. */
+    void storeWeights(WeightStorage storage) {
+        compute.forEachRange(sites.size(), 1, (from, to) -> {
+            for (SiteState site : sites.subList(from, to)) {
+                for (int i = 0; i < site.weights().size(); i++) {
+                    WeightOperand weight = site.weights().get(i);
+                    weight.quantize(storage.store(weight, site.inputs().get(i)));
+                }
+            }
+        });
+    }
+
     /** Replaces every site's layer by one on stored weights, on packed codes where a kernel takes them, and reports. */
     public List<LayerReport> pack() {
         return replace(true);

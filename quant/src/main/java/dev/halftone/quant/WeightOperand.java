@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant;
 
+import dev.halftone.nn.Gradients;
 import dev.halftone.tensor.Tensor;
 import org.jspecify.annotations.Nullable;
 
@@ -25,6 +26,11 @@ public final class WeightOperand {
     /** Returns a copy of the fp32 values {@code [..., out]}. */
     public Tensor values() {
         return weight.values();
+    }
+
+    /** Returns the gradient with respect to it. */
+    Tensor own(Gradients gradients) {
+        return weight.of(gradients.of(weight.parameter()));
     }
 
     /** Replaces the fp32 values, in the network. A stored form that was chosen before is forgotten, as it is of other values. */

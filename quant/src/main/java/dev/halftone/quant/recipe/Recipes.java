@@ -25,6 +25,9 @@ public final class Recipes {
         ALL.addAll(Daq.recipes());
         ALL.add(AdaBm.recipe());
         ALL.addAll(Allocated.recipes());
+        ALL.addAll(BinaryWeights.recipes());
+        ALL.addAll(Codebooks.recipes());
+        ALL.addAll(MixedParts.recipes());
     }
 
     private Recipes() {}

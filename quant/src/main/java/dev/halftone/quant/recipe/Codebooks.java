@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.quant.recipe;
+
+import dev.halftone.quant.CalibrateActivations;
+import dev.halftone.quant.Pass;
+import dev.halftone.quant.PowerQuant;
+import dev.halftone.quant.Recipe;
+import dev.halftone.quant.Recipe.Fidelity;
+import dev.halftone.quant.RoundGroups;
+import dev.halftone.quant.calibration.Dobi;
+import java.util.List;
+
+/** Weights on tables of levels, without training; activations have the bounds of {@code dobi}. */
+final class Codebooks {
+    /** Of a group of {@code rtn-group}: eight channels of a 3 x 3 kernel. */
+    private static final int INPUTS = 72;
+
+    private Codebooks() {}
+
+    static List<Recipe> recipes() {
+        return List.of(
+                recipe(
+                        "rtn-group",
+                        "common baseline",
+                        Fidelity.COMMON,
+                        "rounding to the nearest, a min-max grid for each group of up to 72 inputs; needs no data",
+                        new RoundGroups(INPUTS)),
+                recipe(
+                        "powerquant-style",
+                        "Yvinec et al., PowerQuant (ICLR 2023)",
+                        Fidelity.STYLE,
+                        "a power of the weights on a uniform grid, one exponent for the network; needs no data",
+                        new PowerQuant()));
+    }
+
+    private static Recipe recipe(String id, String paper, Fidelity fidelity, String summary, Pass weights) {
+        return new Recipe(
+                id, paper, fidelity, summary, List.of(new CalibrateActivations(new Dobi(Dobi.Variant.AUTO)), weights));
+    }
+}
