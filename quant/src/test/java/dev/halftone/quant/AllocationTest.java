@@ -65,7 +65,7 @@ final class AllocationTest {
                         .forEach(w ->
                                 sizes.put(site.site().name(), (long) w.values().size())));
         for (LayerReport layer : run.pack()) {
-            long size = sizes.get(layer.name());
+            long size = sizes.getOrDefault(layer.name(), 0L);
             bits += layer.effectiveBits() * size;
             weights += size;
         }
