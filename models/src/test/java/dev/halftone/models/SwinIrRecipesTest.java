@@ -105,7 +105,17 @@ final class SwinIrRecipesTest {
                 "repq-style",
                 "daq-style",
                 "daq-style-tuned",
-                "adabm-style"
+                "adabm-style",
+                "ptq4vm-style",
+                "gptq-corrected",
+                "smoothquant",
+                "awq",
+                "dilatequant-style",
+                "adaround",
+                "brecq",
+                "qdrop",
+                "apiq-style",
+                "ulb-sapr-style"
             })
     void everyRecipeIsExecuted(String id) {
         Recipe recipe = Recipes.byId(id).orElseThrow();

@@ -26,7 +26,7 @@ import java.util.function.Function;
  * @param averageDecay of the moving average of all that is trained, which is what is validated and kept; 0 for none
  */
 public record Distill(long steps, Trained trained, FeatureLoss featureLoss, double featureWeight, double averageDecay)
-        implements Pass {
+        implements Training {
     /** What is trained. */
     public enum Trained {
         /** The bounds of weights and activations, as in the papers. */
@@ -194,8 +194,8 @@ public record Distill(long steps, Trained trained, FeatureLoss featureLoss, doub
         }
     }
 
-    /** Returns what this pass costs on the machine as it is now; it spends about {@code limit} on finding out. */
-    Cost cost(Quantization run, Duration limit) {
+    @Override
+    public Cost cost(Quantization run, Duration limit) {
         // Time does not depend on the bounds, which no pass has chosen yet.
         List<FakeQuantizedLayer> layers = run.sites().stream()
                 .map(site -> new FakeQuantizedLayer(

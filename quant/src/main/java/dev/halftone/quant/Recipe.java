@@ -94,9 +94,9 @@ public record Recipe(String id, String paper, Fidelity fidelity, String summary,
         double step = 0;
         double once = 0;
         for (Pass pass : passes) {
-            if (pass instanceof Distill distill) {
-                Distill.Cost cost = distill.cost(run, time.dividedBy(10L * trainings()));
-                step += cost.step() * distill.steps() / steps();
+            if (pass instanceof Training training) {
+                Distill.Cost cost = training.cost(run, time.dividedBy(10L * trainings()));
+                step += cost.step() * training.steps() / steps();
                 once += cost.once();
             }
         }

@@ -32,11 +32,17 @@ final class SequentialWalk {
      *
      * @param sites the layers in scope that belong to it
      * @param slot its place in the network that is quantized
+     * @param module what is there
      * @param teacher its place in the fp32 network
      */
-    record Unit(List<SiteState> sites, Child slot, Child teacher) {
+    record Unit(List<SiteState> sites, Child slot, Module module, Child teacher) {
         Unit {
             sites = List.copyOf(sites);
+        }
+
+        /** Returns whether it is one layer. */
+        boolean isLayer() {
+            return slot == sites.getFirst().site().slot();
         }
     }
 
@@ -62,7 +68,8 @@ final class SequentialWalk {
     static List<Unit> layers(Quantization run) {
         Map<String, Child> teacher = teacherSlots(run);
         return run.sites().stream()
-                .map(site -> new Unit(List.of(site), site.site().slot(), teacherSlot(site, teacher)))
+                .map(site -> new Unit(
+                        List.of(site), site.site().slot(), site.site().slot().module(), teacherSlot(site, teacher)))
                 .toList();
     }
 
@@ -90,7 +97,8 @@ final class SequentialWalk {
             partners.put(slot, partner);
         }
         List<Unit> units = new ArrayList<>();
-        members.forEach((slot, sites) -> units.add(new Unit(sites, slot, partners.getOrDefault(slot, slot))));
+        members.forEach(
+                (slot, sites) -> units.add(new Unit(sites, slot, slot.module(), partners.getOrDefault(slot, slot))));
         return units;
     }
 
@@ -116,7 +124,7 @@ final class SequentialWalk {
         Map<Child, Module> before = new LinkedHashMap<>();
         try (Teacher teacher = new Teacher(run, units, images)) {
             for (Unit unit : units) {
-                before.put(unit.slot(), unit.slot().module());
+                before.put(unit.slot(), unit.module());
                 unit.slot().replace(new Stop(input -> visitor.visit(unit, input, teacher.next(unit))));
             }
             run.network().forward(Graph.eager(run.compute()).constant(images));

@@ -20,6 +20,7 @@ public final class Recipes {
         ALL.addAll(PassionSr.recipes());
         ALL.addAll(WeightRounding.recipes());
         ALL.addAll(Transformed.recipes());
+        ALL.addAll(Reconstructed.recipes());
         ALL.addAll(Corrected.recipes());
         ALL.addAll(Equalized.recipes());
         ALL.addAll(Daq.recipes());

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.quant;
+
+import java.time.Duration;
+
+/** A pass that trains, and can tell how long it takes. */
+interface Training extends Pass {
+    /** Returns what this pass costs on the machine as it is now; it spends about {@code limit} on finding out. */
+    Distill.Cost cost(Quantization run, Duration limit);
+}

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.halftone.quant;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.within;
+
+import dev.halftone.nn.Gradients;
+import dev.halftone.nn.Graph;
+import dev.halftone.nn.Module;
+import dev.halftone.nn.Parameter;
+import dev.halftone.nn.Value;
+import dev.halftone.quant.Quantization.Options;
+import dev.halftone.quant.Reconstruct.Learned;
+import dev.halftone.quant.Reconstruct.Part;
+import dev.halftone.quant.calibration.MinMax;
+import dev.halftone.quant.calibration.Samples;
+import dev.halftone.quant.calibration.Tails;
+import dev.halftone.tensor.Compute;
+import dev.halftone.tensor.Shape;
+import dev.halftone.tensor.Tensor;
+import dev.halftone.tensor.UniformGrid;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.SplittableRandom;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** Learned roundings and clippings over random weights, and the reconstruction of layers and blocks. */
+final class ReconstructTest {
+    private static final long SEED = 51;
+
+    private final Compute compute = Compute.shared();
+    private final SplittableRandom random = new SplittableRandom(SEED);
+
+    /** Somewhere for parameters to be. */
+    private static final class Holder extends Module {
+        Parameter hold(String name, Tensor value) {
+            return parameter(name, value, Parameter.Layout.PLAIN);
+        }
+
+        @Override
+        public Value forward(Value x) {
+            return x;
+        }
+    }
+
+    private Tensor gaussian(int... dims) {
+        Tensor t = Tensor.zeros(dims);
+        for (int i = 0; i < t.size(); i++) {
+            t.array()[i] = (float) random.nextGaussian();
+        }
+        return t;
+    }
+
+    private static UniformQuantizer grids(Tensor w, int bits, double factor) {
+        List<UniformGrid> grids = new ArrayList<>();
+        for (int c = 0; c < w.dim(-1); c++) {
+            UniformGrid whole = new MinMax().calibrate(Samples.ofChannel("w", w, c), bits, Tails.BOTH);
+            grids.add(new UniformGrid(bits, (float) (factor * whole.lower()), (float) (factor * whole.upper())));
+        }
+        return new UniformQuantizer(grids);
+    }
+
+    /** Returns the gradients of {@code sum of g w} with respect to a parameter. */
+    private Gradients gradients(Parameter parameter, Tensor g) {
+        Graph graph = Graph.recording(compute);
+        return graph.backward(graph.parameter(parameter), g);
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 3, 4, 8})
+    void roundingBeginsAtTheWeightAndMovesByOneLevelAtMost(int bits) {
+        for (int trial = 0; trial < 10; trial++) {
+            Tensor w = gaussian(12, 5);
+            UniformQuantizer clipped = grids(w, bits, trial % 2 == 0 ? 1 : 0.8);
+            Parameter soft = new Holder().hold("w", w.copy());
+            LearnedRounding rounding = new LearnedRounding(soft, w, clipped, 0);
+            for (int i = 0; i < w.size(); i++) {
+                UniformGrid grid = clipped.grid(i % 5);
+                float inside = Math.clamp(w.array()[i], grid.lower(), grid.upper());
+                assertThat(soft.value().array()[i])
+                        .as("seed %d, trial %d", SEED, trial)
+                        .isCloseTo(inside, within(1e-4f * grid.scale() + 1e-6f));
+            }
+            for (int step = 0; step < 20; step++) {
+                rounding.learn(gradients(soft, gaussian(12, 5)), 0, 0.5);
+            }
+            rounding.harden(true);
+            for (int i = 0; i < w.size(); i++) {
+                UniformGrid grid = clipped.grid(i % 5);
+                float level = soft.value().array()[i];
+                assertThat(grid.level(grid.code(level))).isEqualTo(level);
+                double exact = Math.clamp(((double) w.array()[i] - grid.lower()) / grid.scale(), 0, grid.maxCode());
+                assertThat(Math.abs(grid.code(level) - exact)).isLessThanOrEqualTo(1 + 1e-6);
+            }
+        }
+    }
+
+    /** Without anything to learn from, the regulariser alone rounds to the nearest, and leaves nothing between two levels. */
+    @Test
+    void regularizationAloneRoundsToTheNearest() {
+        Tensor w = gaussian(12, 5);
+        UniformQuantizer quantizer = grids(w, 3, 1);
+        Parameter soft = new Holder().hold("w", w.copy());
+        LearnedRounding rounding = new LearnedRounding(soft, w, quantizer, 1);
+        for (int step = 0; step < 400; step++) {
+            rounding.learn(gradients(soft, Tensor.zeros(12, 5)), step / 400.0, 0.1);
+        }
+        float[] nearest = quantizer.fake(w).toArray();
+        for (int i = 0; i < nearest.length; i++) {
+            assertThat(soft.value().array()[i]).isCloseTo(nearest[i], within(2e-2f));
+        }
+        rounding.harden(true);
+        assertThat(soft.value().toArray()).isEqualTo(nearest);
+    }
+
+    @Test
+    void slopesAreThoseOfFiniteDifferences() {
+        for (int trial = 0; trial < 200; trial++) {
+            double v = random.nextDouble(-4, 4);
+            double h = 1e-6;
+            assertThat(LearnedRounding.slope(v))
+                    .as("seed %d, v %f", SEED, v)
+                    .isCloseTo((LearnedRounding.up(v + h) - LearnedRounding.up(v - h)) / (2 * h), within(1e-6));
+        }
+        assertThat(LearnedRounding.beta(0.1)).isNaN();
+        assertThat(LearnedRounding.beta(0.2)).isEqualTo(20);
+        assertThat(LearnedRounding.beta(1)).isCloseTo(2, within(1e-12));
+    }
+
+    /** Clipping begins at 98.2 % of the range, and follows the gradient of the bound through the sigmoid. */
+    @Test
+    void clippingBeginsNearTheWholeRangeAndFollowsGradients() {
+        Tensor w = gaussian(30, 4);
+        Holder holder = new Holder();
+        Parameter lower = holder.hold("lower", Tensor.zeros(4));
+        Parameter upper = holder.hold("upper", Tensor.zeros(4));
+        LearnedClipping clipping = new LearnedClipping(lower, upper, w, 2);
+        UniformQuantizer whole = grids(w, 2, 1);
+        for (int c = 0; c < 4; c++) {
+            assertThat(upper.value().get(c))
+                    .isCloseTo(0.98201379f * whole.grid(c).upper(), within(1e-5f));
+            assertThat(lower.value().get(c))
+                    .isCloseTo(0.98201379f * whole.grid(c).lower(), within(1e-5f));
+        }
+        double first = error(clipping, w);
+        double least = first;
+        for (int step = 0; step < 200; step++) {
+            Graph graph = Graph.recording(compute);
+            Value x = graph.constant(w);
+            Gradients g = graph.backward(clipping.of(x).mseLoss(x));
+            clipping.learn(g, 0, 0.05);
+            least = Math.min(least, error(clipping, w));
+        }
+        assertThat(least).as("seed %d", SEED).isLessThan(0.9 * first);
+        float[] kept = clipping.variables();
+        float bound = upper.value().get(0);
+        clipping.restore(new float[8]);
+        assertThat(upper.value().get(0)).isCloseTo(whole.grid(0).upper() / 2, within(1e-6f));
+        clipping.restore(kept);
+        assertThat(upper.value().get(0)).isEqualTo(bound);
+    }
+
+    private double error(LearnedClipping clipping, Tensor w) {
+        Value x = Graph.eager(compute).constant(w);
+        return clipping.of(x).mseLoss(x).tensor().item();
+    }
+
+    private static Quantization quantized(int bits, Scope scope) {
+        Quantization run = new Quantization(
+                Compute.shared(), TinyNetwork.random(1), new Options(bits, bits, scope), TinyNetwork.images(7));
+        run.supervise(TinyNetwork.teacher());
+        new CalibrateWeights(new MinMax(), true).apply(run);
+        new CalibrateActivations(new MinMax()).apply(run);
+        return run;
+    }
+
+    static List<Reconstruct> reconstructions() {
+        return List.of(
+                new Reconstruct(160, Part.LAYER, Learned.ROUNDING, false, 0, 0),
+                new Reconstruct(160, Part.BLOCK, Learned.ROUNDING, false, 0, 0),
+                new Reconstruct(160, Part.BLOCK, Learned.NOTHING, true, 0, 0),
+                new Reconstruct(160, Part.BLOCK, Learned.ROUNDING, true, 0.5, 0),
+                new Reconstruct(160, Part.BLOCK, Learned.CLIPPING, true, 0, 0),
+                new Reconstruct(160, Part.BLOCK, Learned.CLIPPING, true, 0, 0.1));
+    }
+
+    /** No unit answers worse than before, and the network is what it was but for weights on their grids. */
+    @ParameterizedTest
+    @MethodSource("reconstructions")
+    void unitsComeNearer(Reconstruct reconstruct) {
+        for (int bits : new int[] {2, 4}) {
+            Quantization run = quantized(bits, Scope.ALL);
+            reconstruct.apply(run);
+            int gained = 0;
+            for (SiteState site : run.sites()) {
+                Double before = site.measures().get("errorBefore");
+                if (before != null) {
+                    double after = site.measures().getOrDefault("errorAfter", Double.NaN);
+                    assertThat(after)
+                            .as("%s, %s", reconstruct.id(), site.site().name())
+                            .isLessThanOrEqualTo(before);
+                    gained += after < 0.97 * before ? 1 : 0;
+                }
+                assertThat(site.site().slot().module()).isSameAs(site.layer().module());
+            }
+            assertThat(gained).as("%s, %d bits", reconstruct.id(), bits).isGreaterThan(1);
+            assertThat(run.trained()).hasSize(1);
+            assertThat(run.pack()).hasSize(8);
+        }
+    }
+
+    /** The penalty keeps salient weights nearer to where they were. */
+    @Test
+    void salienceHoldsWeights() {
+        double[] drift = new double[2];
+        for (int i = 0; i < 2; i++) {
+            Quantization run = quantized(2, Scope.BODY);
+            new Reconstruct(120, Part.BLOCK, Learned.CLIPPING, false, 0, i * 100).apply(run);
+            for (SiteState site : run.sites()) {
+                drift[i] += site.weights().getFirst().error();
+            }
+        }
+        assertThat(drift[1]).isLessThan(drift[0]);
+    }
+
+    /** QDrop's masks: one number for every element, as likely as asked for. */
+    @Test
+    void masksHaveTheShareAskedFor() {
+        assertThat(Reconstruct.mask(Shape.of(40), 1, random).toArray()).containsOnly(1);
+        assertThat(Reconstruct.mask(Shape.of(40), 0, random).toArray()).containsOnly(0);
+        double sum = 0;
+        for (float v : Reconstruct.mask(Shape.of(10_000), 0.25, random).toArray()) {
+            sum += v;
+        }
+        assertThat(sum).as("seed %d", SEED).isBetween(2300.0, 2700.0);
+    }
+
+    @Test
+    void stepsAreSharedAndTimed() {
+        List<Long> seen = new ArrayList<>();
+        Quantization run = quantized(3, Scope.ALL);
+        run.supervise(new Supervision(TinyNetwork.random(1), List.of(), null, (step, of, loss) -> {
+            seen.add(step);
+            assertThat(of).isEqualTo(15);
+            assertThat(loss).isNotNaN();
+        }));
+        Reconstruct reconstruct = new Reconstruct(15, Part.BLOCK, Learned.ROUNDING, true, 0.5, 0);
+        Distill.Cost cost = reconstruct.cost(run, Duration.ofMillis(20));
+        assertThat(cost.step()).isPositive();
+        assertThat(cost.once()).isPositive();
+        reconstruct.apply(run);
+        assertThat(seen).hasSize(15).endsWith(15L);
+        assertThat(reconstruct.withSteps(7).steps()).isEqualTo(7);
+        assertThatThrownBy(() -> new Reconstruct(0, Part.BLOCK, Learned.NOTHING, true, 0, 0))
+                .hasMessageContaining("at least 1 step");
+        assertThatThrownBy(() -> new Reconstruct(1, Part.BLOCK, Learned.NOTHING, true, 2, 0))
+                .hasMessageContaining("probability 2.0");
+    }
+}
