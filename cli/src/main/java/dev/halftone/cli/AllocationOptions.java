@@ -55,7 +55,7 @@ final class AllocationOptions {
     @Option(
             names = "--allocate",
             paramLabel = "METHOD",
-            description = "Who decides: mixquant, fmpq or mlorq (default: mlorq; see docs/methods/allocation.md).")
+            description = "Who decides: mixquant, fmpq or mlorq (default: fmpq; see docs/methods/allocation.md).")
     private @Nullable String allocate;
 
     /** Reads {@code 900k}. */
@@ -98,7 +98,7 @@ final class AllocationOptions {
 
     private Method method() {
         return allocate == null
-                ? Method.MLORQ
+                ? Method.FMPQ
                 : Method.parse(allocate)
                         .orElseThrow(() -> new UsageException("--allocate must be "
                                 + Arrays.stream(Method.values()).map(Method::id).collect(Collectors.joining(", "))

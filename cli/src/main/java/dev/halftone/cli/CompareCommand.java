@@ -50,7 +50,7 @@ final class CompareCommand implements Callable<Integer> {
     private static final String MINMAX = "minmax";
 
     /** Of the files that keep finished results; to be raised when these have more or something else in them. */
-    private static final int FORMAT = 2;
+    private static final int FORMAT = 3;
 
     private final Console console;
 
@@ -161,7 +161,15 @@ final class CompareCommand implements Callable<Integer> {
                 CompareTrial trial = new CompareTrial(
                         compute, model, entry.getValue(), Calibration.open(compute, calibration, scale, seed), pairs);
                 String stem = stem(model) + "-x" + scale;
-                references.add(cell(cells.resolve(stem + ".json"), settings, trial::reference));
+                Path origin = cells.resolve(stem + ".json");
+                boolean known = Files.exists(origin);
+                Map<String, Object> reference = cell(origin, settings, trial::reference);
+                references.add(reference);
+                if (!known) {
+                    console.note(
+                            "%d/%d  %s fp32: %.2f dB",
+                            references.size() + results.size(), total, model, number(reference, "fp32", "psnr"));
+                }
                 for (Bits each : bits) {
                     for (Recipe recipe : chosen) {
                         Path file = cells.resolve(stem + "-" + recipe.id() + "-" + each + ".json");
@@ -315,6 +323,9 @@ final class CompareCommand implements Callable<Integer> {
             print(reference, results);
         }
         console.print(
+                "drop: PSNR against fp32; noisy, JPEG: PSNR where the inputs were damaged; bits/w: of a weight with all that it needs in the file;");
+        console.print("speed: times as fast as fp32, in turns with it; s: seconds that quantizing took");
+        console.print(
                 "%s kernels, %d threads; page: %s",
                 KernelProvider.kernels().name(), compute.threads(), output.resolve("index.html"));
     }
@@ -326,15 +337,18 @@ final class CompareCommand implements Callable<Integer> {
     private void print(Map<String, Object> reference, List<Map<String, Object>> results) {
         double fp32 = number(reference, "fp32", "psnr");
         console.print(
-                "%s x%s, %d images: bicubic %.2f dB, fp32 %.2f dB",
+                "%s x%s, %d images",
                 text(reference, "model"),
                 text(reference, "scale"),
-                ((List<?>) Objects.requireNonNull(reference.get("images"))).size(),
-                number(reference, "bicubic", "psnr"),
-                fp32);
+                ((List<?>) Objects.requireNonNull(reference.get("images"))).size());
         console.print(
-                "%-6s %-18s %9s %8s %7s %8s %8s %8s %8s %7s",
-                "bits", "recipe", "PSNR", "drop", "SSIM", "noisy", "JPEG", "bits/w", "size", "s");
+                "%-6s %-18s %9s %8s %7s %8s %8s %8s %8s %7s %7s",
+                "bits", "recipe", "PSNR", "drop", "SSIM", "noisy", "JPEG", "bits/w", "size", "speed", "s");
+        baseline(reference, "bicubic", "");
+        baseline(
+                reference,
+                "fp32",
+                String.format(Locale.ROOT, "%8.2f %5.0f kB", 32.0, number(reference, "bytes") * 1e-3));
         for (Bits each : bits) {
             List<Map<String, Object>> rows = results.stream()
                     .filter(r -> Objects.equals(r.get("model"), reference.get("model"))
@@ -351,7 +365,7 @@ final class CompareCommand implements Callable<Integer> {
             for (Map<String, Object> r : rows) {
                 double psnr = number(r, "quantized", "psnr");
                 console.print(
-                        "%-6s %-18s %6.2f dB %+8.2f %7.4f %8.2f %8.2f %8.2f %5.0f kB %7.1f%s",
+                        "%-6s %-18s %6.2f dB %+8.2f %7.4f %8.2f %8.2f %8.2f %5.0f kB %6.2fx %7.1f%s",
                         each,
                         text(r, "recipe"),
                         psnr,
@@ -361,6 +375,7 @@ final class CompareCommand implements Callable<Integer> {
                         number(r, "quantized", "psnrOfJpeg"),
                         number(r, "bitsPerWeight"),
                         number(r, "bytes") * 1e-3,
+                        number(r, "speed", "speedup"),
                         number(r, "seconds"),
                         psnr < least ? "  below min-max" : "");
             }
@@ -371,9 +386,23 @@ final class CompareCommand implements Callable<Integer> {
         console.print("");
     }
 
+    /** Prints what the results are compared with. */
+    private void baseline(Map<String, Object> reference, String name, String size) {
+        console.print(
+                "%-6s %-18s %6.2f dB %+8.2f %7.4f %8.2f %8.2f %s",
+                "",
+                name,
+                number(reference, name, "psnr"),
+                number(reference, name, "psnr") - number(reference, "fp32", "psnr"),
+                number(reference, name, "ssim"),
+                number(reference, name, "psnrOfNoisy"),
+                number(reference, name, "psnrOfJpeg"),
+                size);
+    }
+
     private static String csv(List<Map<String, Object>> references, List<Map<String, Object>> results) {
         StringBuilder csv = new StringBuilder("model,recipe,weight_bits,activation_bits,steps,seconds,psnr,drop,ssim,"
-                + "psnr_noisy,psnr_jpeg,bits_per_weight,bytes,speedup,bit_operations,peak_heap_bytes,layers_packed,"
+                + "psnr_noisy,psnr_jpeg,bits_per_weight,bytes,speedup,ms_per_megapixel,bit_operations,peak_heap_bytes,layers_packed,"
                 + "layers_dequantized\n");
         for (Map<String, Object> r : results) {
             if (r.containsKey("failed")) {
@@ -387,7 +416,7 @@ final class CompareCommand implements Callable<Integer> {
             double psnr = number(r, "quantized", "psnr");
             csv.append(String.format(
                     Locale.ROOT,
-                    "\"%s\",%s,%.0f,%.0f,%.0f,%.2f,%.4f,%.4f,%.5f,%.4f,%.4f,%.4f,%.0f,%.3f,%.0f,%.0f,%.0f,%.0f%n",
+                    "\"%s\",%s,%.0f,%.0f,%.0f,%.2f,%.4f,%.4f,%.5f,%.4f,%.4f,%.4f,%.0f,%.3f,%.1f,%.0f,%.0f,%.0f,%.0f%n",
                     String.valueOf(r.get("model")).replace("\"", "\"\""),
                     text(r, "recipe"),
                     number(r, "weightBits"),
@@ -401,7 +430,8 @@ final class CompareCommand implements Callable<Integer> {
                     number(r, "quantized", "psnrOfJpeg"),
                     number(r, "bitsPerWeight"),
                     number(r, "bytes"),
-                    number(r, "speedup"),
+                    number(r, "speed", "speedup"),
+                    number(r, "speed", "millisPerMegapixel"),
                     number(r, "bitOperations"),
                     number(r, "peakHeapBytes"),
                     number(r, "layersPacked"),

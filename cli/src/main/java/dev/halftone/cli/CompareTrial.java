@@ -13,12 +13,15 @@ import dev.halftone.models.image.Degradation;
 import dev.halftone.models.image.ImageFiles;
 import dev.halftone.models.image.ImageFormat;
 import dev.halftone.models.image.Pixels;
+import dev.halftone.models.procedural.ProceduralImages;
 import dev.halftone.quant.BitOperations;
 import dev.halftone.quant.Quantization;
 import dev.halftone.quant.Quantization.LayerReport;
 import dev.halftone.quant.Recipe;
 import dev.halftone.quant.Scope;
 import dev.halftone.quant.Supervision;
+import dev.halftone.quant.WeightOperand;
+import dev.halftone.quant.WeightSummary;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.io.WeightFile;
@@ -28,10 +31,13 @@ import java.io.UncheckedIOException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Base64;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.function.UnaryOperator;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /** What {@code compare} measures of one network: the one protocol for its fp32 self and for what every recipe makes of it. */
@@ -51,7 +57,12 @@ final class CompareTrial {
     /** Quality of the JPEG files that the low-resolution images went through. */
     static final float JPEG = 0.5f;
 
-    private static final int SPEED_ROUNDS = 3;
+    /** The image that speed is measured on: pixels of the low-resolution input, the same for all. */
+    private static final int SPEED_HEIGHT = 192;
+
+    private static final int SPEED_WIDTH = 256;
+    private static final long SPEED_SEED = 1;
+    private static final int SPEED_ROUNDS = 5;
     private static final int CROPS = 3;
     private static final int CROP = 128;
     private static final int CROP_STRIDE = 16;
@@ -87,7 +98,6 @@ final class CompareTrial {
         long bytes = full.module().parameters().values().stream()
                 .mapToLong(p -> (long) Float.BYTES * p.value().size())
                 .sum();
-        Evaluation bicubic = Evaluation.bicubic(compute, pairs, full.scale());
         UnaryOperator<Tensor> enlarge = low -> Bicubic.resizeUint8(compute, low, full.scale());
         return new Json()
                 .put("model", model)
@@ -99,12 +109,7 @@ final class CompareTrial {
                         "bitOperations",
                         BitOperations.of(compute, full.module(), List.of()).fp32())
                 .put("fp32", quality(full))
-                .put(
-                        "bicubic",
-                        new Json()
-                                .put("psnr", bicubic.mean().psnr())
-                                .put("ssim", bicubic.mean().ssim())
-                                .put("crops", crops(enlarge)))
+                .put("bicubic", quality(enlarge))
                 .put("truth", truth());
     }
 
@@ -126,6 +131,8 @@ final class CompareTrial {
                 low.module(),
                 new Quantization.Options(bits.weight(), bits.activation(), terms.scope()),
                 calibration::batch);
+        Map<String, WeightSummary> before = new HashMap<>();
+        weights(run).forEach(weight -> before.put(weight.name(), WeightSummary.of(weight.values())));
         run.supervise(new Supervision(full.module(), calibration.heldBack(), null, (step, of, loss) -> {}));
         Recipe fitting = !recipe.trains()
                 ? recipe
@@ -135,6 +142,19 @@ final class CompareTrial {
         double seconds = (System.nanoTime() - start) * 1e-9;
         long peak = heap.bytes();
         BitOperations operations = BitOperations.of(compute, full.module(), layers);
+        Map<String, Json> shapes = new HashMap<>();
+        weights(run).forEach(weight -> {
+            WeightSummary then = Objects.requireNonNull(before.get(weight.name()));
+            WeightSummary now = WeightSummary.of(weight.stored().dequantize(), then.limit());
+            shapes.put(
+                    weight.name(),
+                    new Json()
+                            .put("limit", then.limit())
+                            .put("before", then.counts())
+                            .put("after", now.counts())
+                            .put("conditionBefore", then.condition())
+                            .put("conditionAfter", now.condition()));
+        });
         Map<String, Double> errors = run.outputErrors();
         return result.put("steps", fitting.steps())
                 .put("seconds", seconds)
@@ -148,7 +168,7 @@ final class CompareTrial {
                         layers.stream()
                                 .filter(layer -> layer.weightBits() > 0 && !layer.packed())
                                 .count())
-                .put("speedup", speedup(low))
+                .put("speed", speed(low))
                 .put("quantized", quality(low))
                 .put(
                         "layers",
@@ -163,43 +183,65 @@ final class CompareTrial {
                                         .put("activationError", layer.activationError())
                                         .put("outputError", errors.get(layer.name()))
                                         .put("measures", layer.measures())
+                                        .put("weight", shapes.get(layer.name() + ".weight"))
                                         .entries())
                                 .toList());
     }
 
+    private static Stream<WeightOperand> weights(Quantization run) {
+        return run.sites().stream().flatMap(site -> site.weights().stream());
+    }
+
     private Json quality(SuperResolutionNetwork network) {
         try (Upscaler upscaler = Upscaler.of(network, compute)) {
-            Evaluation plain = evaluate(upscaler, pairs);
-            return new Json()
-                    .put("psnr", plain.mean().psnr())
-                    .put("ssim", plain.mean().ssim())
-                    .put("psnrOfNoisy", evaluate(upscaler, noisy).mean().psnr())
-                    .put("psnrOfJpeg", evaluate(upscaler, compressed).mean().psnr())
-                    .put(
-                            "images",
-                            plain.images().stream().map(Evaluation.Score::psnr).toList())
-                    .put("crops", crops(upscaler::upscale));
+            return quality(upscaler::upscale);
         }
     }
 
-    private Evaluation evaluate(Upscaler upscaler, List<Pair> on) {
-        return Evaluation.run(compute, on, full.scale(), upscaler::upscale, Tiler.Progress.NONE);
+    private Json quality(UnaryOperator<Tensor> upscale) {
+        Evaluation plain = evaluate(upscale, pairs);
+        return new Json()
+                .put("psnr", plain.mean().psnr())
+                .put("ssim", plain.mean().ssim())
+                .put("psnrOfNoisy", evaluate(upscale, noisy).mean().psnr())
+                .put("psnrOfJpeg", evaluate(upscale, compressed).mean().psnr())
+                .put(
+                        "images",
+                        plain.images().stream().map(Evaluation.Score::psnr).toList())
+                .put("crops", crops(upscale));
     }
 
-    /** Returns how many times as fast as in fp32 the network is, on the first image and in turns. */
-    private double speedup(SuperResolutionNetwork low) {
-        Tensor image = pairs.getFirst().low();
+    private Evaluation evaluate(UnaryOperator<Tensor> upscale, List<Pair> on) {
+        return Evaluation.run(compute, on, full.scale(), upscale::apply, Tiler.Progress.NONE);
+    }
+
+    /** Measures how fast the network is, in turns with its fp32 self: medians over rounds, after one that makes buffers and machine code. */
+    private Json speed(SuperResolutionNetwork low) {
+        Tensor image = ProceduralImages.image(SPEED_SEED, SPEED_HEIGHT, SPEED_WIDTH);
+        double pixels = (double) SPEED_HEIGHT * SPEED_WIDTH * full.scale() * full.scale();
         try (Upscaler fp32 = Upscaler.of(full, compute);
                 Upscaler packed = Upscaler.of(low, compute)) {
+            List<Double> before = new ArrayList<>();
+            List<Double> after = new ArrayList<>();
             List<Double> ratios = new ArrayList<>();
             for (int round = 0; round <= SPEED_ROUNDS; round++) {
-                double ratio = nanos(fp32, image) / nanos(packed, image);
-                if (round > 0) { // the first makes buffers and machine code
-                    ratios.add(ratio);
+                double one = nanos(fp32, image);
+                double other = nanos(packed, image);
+                if (round > 0) {
+                    before.add(one);
+                    after.add(other);
+                    ratios.add(one / other);
                 }
             }
-            return ratios.stream().sorted().toList().get(SPEED_ROUNDS / 2);
+            return new Json()
+                    .put("fp32MillisPerMegapixel", median(before) / pixels)
+                    .put("millisPerMegapixel", median(after) / pixels)
+                    .put("speedup", median(ratios));
         }
+    }
+
+    private static double median(List<Double> values) {
+        return values.stream().sorted().toList().get(values.size() / 2);
     }
 
     private static double nanos(Upscaler upscaler, Tensor image) {

@@ -55,7 +55,15 @@ final class CompareCommandTest {
         assertThat(results).hasSize(4).allSatisfy(r -> {
             assertThat(r)
                     .asInstanceOf(Run.OBJECT)
-                    .containsKeys("quantized", "seconds", "bytes", "speedup", "layers", "bitsPerWeight")
+                    .containsKeys(
+                            "quantized",
+                            "seconds",
+                            "bytes",
+                            "speed",
+                            "layers",
+                            "bitsPerWeight",
+                            "bitOperations",
+                            "peakHeapBytes")
                     .doesNotContainKey("failed");
             assertThat((List<?>) Run.value(JSON.std.mapFrom(JSON.std.asString(r)), "quantized", "crops"))
                     .allSatisfy(crop -> assertThat(crop.toString()).startsWith("data:image/png;base64,"));
@@ -67,6 +75,32 @@ final class CompareCommandTest {
         assertThat(Files.readAllLines(output.resolve("results.csv"))).hasSize(5);
         assertThat(JSON.std.mapFrom(Files.readString(output.resolve("results.json"))))
                 .isEqualTo(json);
+    }
+
+    @Test
+    void everyResultIsCountedAndSaysWhatBecameOfWeights() throws IOException {
+        Run run = compare("--recipes", "minmax");
+        run.assertSucceeded();
+        assertThat(run.err()).contains("1/3  ", "fp32:", "2/3  ", "3/3  ");
+        Map<String, Object> json = JSON.std.mapFrom(Files.readString(output.resolve("results.json")));
+        assertThat((List<?>) json.get("results"))
+                .allSatisfy(r -> assertThat(
+                                (List<?>) JSON.std.mapFrom(JSON.std.asString(r)).get("layers"))
+                        .isNotEmpty()
+                        .allSatisfy(layer -> {
+                            Map<String, Object> weight = JSON.std.mapFrom(JSON.std.asString(
+                                    JSON.std.mapFrom(JSON.std.asString(layer)).get("weight")));
+                            for (String when : List.of("before", "after")) {
+                                assertThat(((List<?>) Run.value(weight, when))
+                                                .stream()
+                                                        .mapToInt(n -> (Integer) n)
+                                                        .sum())
+                                        .as(when)
+                                        .isEqualTo(3 * 3 * 8 * 8);
+                            }
+                            assertThat((double) Run.value(weight, "conditionBefore"))
+                                    .isGreaterThan(1);
+                        }));
     }
 
     /** The score is the one that the other commands measure. */
@@ -107,7 +141,7 @@ final class CompareCommandTest {
         second.assertSucceeded();
         assertThat(Files.readString(cell)).isEqualTo(former);
         assertThat(second.err()).contains("dobi-distill w2a3").doesNotContain("minmax w2a3");
-        assertThat(second.out()).contains("minmax", "dobi-distill", "w2a3", "index.html");
+        assertThat(second.out()).contains("minmax", "dobi-distill", "w2a3", "bicubic", "fp32", "bits/w:", "index.html");
     }
 
     @Test
