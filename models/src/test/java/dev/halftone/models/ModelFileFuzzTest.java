@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.models;
 
+import dev.halftone.quant.FullPrecision;
 import dev.halftone.quant.Quantization;
 import dev.halftone.quant.QuantizedModelFile;
 import dev.halftone.quant.Scope;
@@ -72,6 +73,12 @@ public final class ModelFileFuzzTest {
             Edsr network = new Edsr(new EdsrConfig(1, 4, 2, 1)).initialize(new SplittableRandom(bits));
             seeds.add(quantized(network, bits, file));
         }
+        // Every format of weights.
+        for (String recipe : List.of("rtn-group", "bcq", "arb-rc-cgb", "ptq1.61-style", "gwq-style")) {
+            Edsr network = new Edsr(new EdsrConfig(1, 4, 2, 1)).initialize(new SplittableRandom(5));
+            Quantization.Options weights = new Quantization.Options(2, FullPrecision.BITS, Scope.BODY);
+            seeds.add(quantized(network, weights, recipe, file));
+        }
         SwinIrConfig light =
                 new SwinIrConfig(3, 4, List.of(1), List.of(2), 8, 4, 2, SwinIrConfig.Head.DIRECT, false, 1);
         seeds.add(quantized(new SwinIr(light).initialize(new SplittableRandom(4)), 4, file));
@@ -80,12 +87,18 @@ public final class ModelFileFuzzTest {
     }
 
     private static byte[] quantized(SuperResolutionNetwork network, int bits, Path file) throws IOException {
+        return quantized(
+                network, new Quantization.Options(bits, 9 - bits, bits == 2 ? Scope.ALL : Scope.BODY), "minmax", file);
+    }
+
+    private static byte[] quantized(
+            SuperResolutionNetwork network, Quantization.Options options, String recipe, Path file) throws IOException {
         Quantization run = new Quantization(
                 COMPUTE,
                 network.module(),
-                new Quantization.Options(bits, 9 - bits, bits == 2 ? Scope.ALL : Scope.BODY),
-                List.of(Tensor.zeros(1, 8, 8, 3).fill(bits)));
-        Recipes.byId("minmax").orElseThrow().apply(run);
+                options,
+                List.of(Tensor.zeros(1, 8, 8, 3).fill(options.weightBits())));
+        Recipes.byId(recipe).orElseThrow().apply(run);
         run.pack();
         QuantizedModelFile.write(file, network.module(), network.metadata());
         return Files.readAllBytes(file);
@@ -96,6 +109,12 @@ public final class ModelFileFuzzTest {
         List<byte[]> tokens = Stream.of(
                         "body.0.body.0:8:8",
                         "body.0.body.0:1:1,",
+                        "binary2/1",
+                        "codebook2/4",
+                        "binary1x2/1",
+                        "parts/4(binary2/1+codebook2/1)",
+                        "outliers(codebook2/1)",
+                        ":2:32:",
                         "body.0.body.0.weight_lower",
                         "\"blocks\":\"1024\",",
                         "\"features\":\"1024\",",

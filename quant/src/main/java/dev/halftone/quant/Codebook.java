@@ -43,12 +43,13 @@ public record Codebook(
         int bits = Integer.numberOfTrailingZeros(levels.size());
         Shape shape = weight.shape();
         Codebook zeros = new Codebook(shape, PackedCodes.pack(new byte[shape.size()], bits), levels, scale, offset);
+        ChannelGroups groups = zeros.groups();
         byte[] codes = new byte[shape.size()];
         for (int i = 0; i < codes.length; i++) {
             float v = weight.array()[weight.offset() + i];
             float least = Float.POSITIVE_INFINITY;
             for (int code = 0; code < 1 << bits; code++) {
-                float error = Math.abs(zeros.level(i, code) - v);
+                float error = Math.abs(zeros.level(groups, i, code) - v);
                 if (error < least) {
                     least = error;
                     codes[i] = (byte) code;
@@ -81,18 +82,19 @@ public record Codebook(
         return new ChannelGroups(shape.dim(-2), scale.dim(0));
     }
 
-    private float level(int index, int code) {
+    private float level(ChannelGroups groups, int index, int code) {
         int out = shape.dim(-1);
-        int at = groups().ofRow(index / out) * out + index % out;
+        int at = groups.ofRow(index / out) * out + index % out;
         float moved = offset == null ? 0 : offset.array()[at];
         return scale.array()[at] * levels.array()[code] + moved;
     }
 
     @Override
     public Tensor dequantize() {
+        ChannelGroups groups = groups();
         Tensor weight = Tensor.zeros(shape);
         for (int i = 0; i < weight.size(); i++) {
-            weight.array()[i] = level(i, codes.get(i));
+            weight.array()[i] = level(groups, i, codes.get(i));
         }
         return weight;
     }

@@ -8,15 +8,19 @@ import dev.halftone.quant.FitBinaryOutputs;
 import dev.halftone.quant.Pass;
 import dev.halftone.quant.Recipe;
 import dev.halftone.quant.Recipe.Fidelity;
+import dev.halftone.quant.UniQuanF;
 import dev.halftone.quant.calibration.Dobi;
 import java.util.List;
 
-/** Weights as planes of signs, without training; activations have the bounds of {@code dobi}. */
+/** Weights as planes of signs, layer by layer; activations have the bounds of {@code dobi}. */
 final class BinaryWeights {
     private static final String ARB = "Li et al., ARB-LLM (ICLR 2025)";
 
     /** Of the published code. */
     private static final int ROUNDS = 15;
+
+    /** A few seconds for a layer of 64 x 64 channels on one core. */
+    private static final int UPDATES = 200;
 
     private BinaryWeights() {}
 
@@ -34,6 +38,12 @@ final class BinaryWeights {
                         Fidelity.COMMON,
                         "the same, then signs and scales in turns by the error of the outputs on the calibration images",
                         new FitBinaryOutputs(ROUNDS, 3, 0.01)),
+                recipe(
+                        "uniquanf-style",
+                        "Park et al., UniQuanF (ACL 2025)",
+                        Fidelity.STYLE,
+                        "binary coding trained like uniform grids, against the outputs of each layer on the calibration images",
+                        new UniQuanF(ROUNDS, UPDATES, 5e-3, 5e-4)),
                 recipe(
                         "arb",
                         ARB,
