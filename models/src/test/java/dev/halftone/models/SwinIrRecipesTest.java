@@ -115,7 +115,10 @@ final class SwinIrRecipesTest {
                 "brecq",
                 "qdrop",
                 "apiq-style",
-                "ulb-sapr-style"
+                "ulb-sapr-style",
+                "lsq",
+                "lsq-plus",
+                "clq-style"
             })
     void everyRecipeIsExecuted(String id) {
         Recipe recipe = Recipes.byId(id).orElseThrow();

@@ -15,6 +15,8 @@ public enum BoundForm {
      * -alpha (m + 1) / m}: the codes are those of two's complement. With one bit, {@code -alpha} and {@code alpha}.
      */
     SYMMETRIC,
+    /** A lower bound of 0 stays, else they are {@link #SYMMETRIC}: levels are multiples of one step, which is trained (LSQ). */
+    ONE_STEP,
     /** The lower bound is the nearest multiple {@code z d} of the distance {@code d} of levels, so that 0 is a level or would be one. */
     THROUGH_ZERO;
 
@@ -26,6 +28,7 @@ public enum BoundForm {
         return switch (this) {
             case FREE -> new Value[] {lower, upper};
             case SYMMETRIC -> new Value[] {upper.scale(lowest(bits)), upper};
+            case ONE_STEP -> new Value[] {upper.scale(isAboveZero(lower.tensor()) ? 0 : lowest(bits)), upper};
             case THROUGH_ZERO -> {
                 // z d = lower + (z - lower / d) d, of which the bracket is a constant to the gradient.
                 int last = (1 << bits) - 1;
@@ -42,6 +45,20 @@ public enum BoundForm {
         };
     }
 
+    private static boolean isAboveZero(Tensor lower) {
+        for (int i = 0; i < lower.size(); i++) {
+            if (lower.get(i) < 0) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    /** Returns whether the upper bound alone is trained. */
+    boolean isTied() {
+        return this == SYMMETRIC || this == ONE_STEP;
+    }
+
     /** Returns the lower bound where the upper one is 1. */
     private static float lowest(int bits) {
         float above = (1 << (bits - 1)) - 1;
@@ -52,7 +69,7 @@ public enum BoundForm {
     UniformQuantizer of(UniformQuantizer quantizer) {
         Tensor lower = quantizer.lower();
         Tensor upper = quantizer.upper();
-        if (this == SYMMETRIC) {
+        if (isTied() && !(this == ONE_STEP && isAboveZero(lower))) {
             for (int i = 0; i < upper.size(); i++) {
                 upper.set(Math.max(upper.get(i), lower.get(i) / lowest(quantizer.bits())), i);
             }

@@ -57,7 +57,7 @@ public final class FakeQuantizedLayer extends Module implements BranchLayer {
             for (int i = 0; i < leastDistance.length; i++) {
                 float l = lower.value().get(i);
                 float u = upper.value().get(i);
-                if (form == BoundForm.SYMMETRIC) {
+                if (form.isTied()) {
                     upper.value().set(Math.max(u, leastDistance[i]), i);
                 } else if (u - l < leastDistance[i]) {
                     float middle = (l + u) / 2;

@@ -29,30 +29,39 @@ public record RotateTrunks(long seed) implements Pass {
 
     @Override
     public void apply(Quantization run) {
+        requireTrunks(run);
+        for (Trunk trunk : run.network().trunks()) {
+            int channels = conv(trunk.writers().getFirst()).weight().value().dim(-1);
+            fold(run, trunk, rotation(channels, seed));
+        }
+    }
+
+    /** Refuses networks without residual streams. */
+    static void requireTrunks(Quantization run) {
         if (run.network().trunks().isEmpty()) {
             throw new IllegalArgumentException(
                     "a Hadamard rotation cannot be folded into this network: norms stand in its residual stream");
         }
-        for (Trunk trunk : run.network().trunks()) {
-            Matrix rotation =
-                    rotation(conv(trunk.writers().getFirst()).weight().value().dim(-1), seed);
-            for (Child writer : trunk.writers()) {
-                Conv2d conv = conv(writer);
-                // Rows of taps and input channels, columns of output channels.
-                Matrix.of(conv.weight().value())
-                        .times(rotation)
-                        .copyTo(conv.weight().value());
-                Parameter bias = conv.bias();
-                if (bias != null) {
-                    Matrix.of(bias.value()).times(rotation).copyTo(bias.value());
-                }
-                run.network().sites().stream()
-                        .filter(site -> site.slot() == writer)
-                        .map(Site::name)
-                        .forEach(name -> run.restoreOutputs(name, y -> turnedBack(y, rotation)));
+    }
+
+    /** Rotates a stream: its channels {@code x} become {@code x R}. */
+    static void fold(Quantization run, Trunk trunk, Matrix rotation) {
+        for (Child writer : trunk.writers()) {
+            Conv2d conv = conv(writer);
+            // Rows of taps and input channels, columns of output channels.
+            Matrix.of(conv.weight().value())
+                    .times(rotation)
+                    .copyTo(conv.weight().value());
+            Parameter bias = conv.bias();
+            if (bias != null) {
+                Matrix.of(bias.value()).times(rotation).copyTo(bias.value());
             }
-            trunk.readers().forEach(reader -> rotateInputs(conv(reader).weight().value(), rotation));
+            run.network().sites().stream()
+                    .filter(site -> site.slot() == writer)
+                    .map(Site::name)
+                    .forEach(name -> run.restoreOutputs(name, y -> turnedBack(y, rotation)));
         }
+        trunk.readers().forEach(reader -> rotateInputs(conv(reader).weight().value(), rotation));
     }
 
     private static Conv2d conv(Child slot) {

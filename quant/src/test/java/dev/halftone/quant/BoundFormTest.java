@@ -75,6 +75,31 @@ final class BoundFormTest {
         }
     }
 
+    /**
+     * LSQ, equation 3: with the step {@code s}, {@code q} the largest code and {@code p} the smallest, {@code dv'/ds} is {@code round(v / s) - v
+     * / s} inside and {@code p} or {@code q} outside. The parameter here is the upper bound, {@code q s}.
+     */
+    @Test
+    void gradientsOfOneStepAreThoseOfLsq() {
+        for (int trial = 0; trial < 500; trial++) {
+            int bits = 2 + trial % 7;
+            boolean signed = trial % 2 == 0;
+            int q = signed ? (1 << (bits - 1)) - 1 : (1 << bits) - 1;
+            int p = signed ? -q - 1 : 0;
+            float upper = (float) random.nextDouble(0.5, 3);
+            float v = (float) random.nextDouble(-4, 4);
+            double s = upper / (double) q;
+            double expected = v / s <= p ? p : v / s >= q ? q : Math.rint(v / s) - v / s;
+            if (Math.abs(Math.abs(Math.rint(v / s) - v / s) - 0.5) > 1e-3) {
+                double[] actual = gradients(BoundForm.ONE_STEP, v, signed ? (float) (p * s) : 0, upper, bits);
+                assertThat(actual[0]).as("the lower bound is tied").isZero();
+                assertThat(actual[1] * q)
+                        .as("seed %d, %d bits, v %f, upper %f", SEED, bits, v, upper)
+                        .isCloseTo(expected, within(2e-3));
+            }
+        }
+    }
+
     /** LBQ: {@code (clamp(round(x / d) - z, 0, n) + z) d} for {@code z = round(lower / d)}. */
     @Test
     void gradientsThroughZeroAreThoseOfTheBoundaryQuantizer() {

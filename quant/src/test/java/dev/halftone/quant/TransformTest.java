@@ -57,6 +57,7 @@ final class TransformTest {
     static List<Pass> transforms() {
         return List.of(
                 new RotateTrunks(3),
+                new RotateOutliers(4),
                 new Equalize(0.5),
                 new ScaleSalient(20),
                 new Dilate(),

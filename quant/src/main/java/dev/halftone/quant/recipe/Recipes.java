@@ -21,6 +21,8 @@ public final class Recipes {
         ALL.addAll(WeightRounding.recipes());
         ALL.addAll(Transformed.recipes());
         ALL.addAll(Reconstructed.recipes());
+        ALL.addAll(Lsq.recipes());
+        ALL.addAll(Clq.recipes());
         ALL.addAll(Corrected.recipes());
         ALL.addAll(Equalized.recipes());
         ALL.addAll(Daq.recipes());
