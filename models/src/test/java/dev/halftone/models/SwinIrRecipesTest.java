@@ -118,7 +118,9 @@ final class SwinIrRecipesTest {
                 "ulb-sapr-style",
                 "lsq",
                 "lsq-plus",
-                "clq-style"
+                "clq-style",
+                "mixup-style",
+                "isquant-style"
             })
     void everyRecipeIsExecuted(String id) {
         Recipe recipe = Recipes.byId(id).orElseThrow();

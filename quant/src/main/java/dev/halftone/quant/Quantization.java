@@ -109,7 +109,7 @@ public final class Quantization {
     private final Compute compute;
     private final Module network;
     private final Options options;
-    private final LongFunction<Tensor> calibration;
+    private LongFunction<Tensor> calibration;
     private final long observed;
     private @Nullable Supervision supervision;
     private long plannedSteps;
@@ -213,6 +213,11 @@ public final class Quantization {
             throw new IllegalStateException("there are no calibration images");
         }
         return calibration.apply(number);
+    }
+
+    /** Puts other calibration batches in the place of those that there are, for the passes that follow. */
+    void replaceBatches(UnaryOperator<LongFunction<Tensor>> by) {
+        calibration = by.apply(calibration);
     }
 
     /** Returns all images that the network is observed on as one batch, cropped to the smallest. */

@@ -23,6 +23,8 @@ public final class Recipes {
         ALL.addAll(Reconstructed.recipes());
         ALL.addAll(Lsq.recipes());
         ALL.addAll(Clq.recipes());
+        ALL.add(Mixup.recipe());
+        ALL.add(IsQuant.recipe());
         ALL.addAll(Corrected.recipes());
         ALL.addAll(Equalized.recipes());
         ALL.addAll(Daq.recipes());
