@@ -6,6 +6,7 @@ import dev.halftone.tensor.kernels.CodePath;
 import dev.halftone.tensor.kernels.CodeRate;
 import dev.halftone.tensor.kernels.KernelProvider;
 import dev.halftone.tensor.kernels.Kernels;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -58,6 +59,16 @@ final class InfoCommand implements Callable<Integer> {
                 console.print("heap       up to %d MiB", heap >> 20);
                 console.print("system     %s", os);
                 printPacked(kernels);
+                String modules = System.getProperty("jdk.module.path");
+                if (modules != null) {
+                    console.print("start      without Maven:");
+                    console.print(
+                            "           %s -p %s -m %s/%s info",
+                            Path.of(home, "bin", "java"),
+                            modules,
+                            Main.class.getModule().getName(),
+                            Main.class.getName());
+                }
             }
         }
         return ExitCode.OK;

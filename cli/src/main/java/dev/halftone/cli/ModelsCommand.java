@@ -2,6 +2,7 @@
 package dev.halftone.cli;
 
 import dev.halftone.models.Zoo;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 
@@ -28,8 +29,12 @@ final class ModelsCommand implements Callable<Integer> {
                                             .entries())
                                     .toList()));
         } else {
-            Zoo.entries()
-                    .forEach(entry -> console.print("%-16s x%d  %s", entry.name(), entry.scale(), entry.description()));
+            for (Zoo.Entry entry : Zoo.entries()) {
+                boolean first = Zoo.find(entry.name(), 0).equals(Optional.of(entry));
+                String note = !first ? "" : entry.name().equals(UpscaleCommand.MODEL) ? " (default of upscale)" : "";
+                console.print("%-16s x%d  %s%s", entry.name(), entry.scale(), entry.description(), note);
+            }
+            console.print("A name stands for the first of its entries; --scale chooses another.");
         }
         return ExitCode.OK;
     }

@@ -71,7 +71,8 @@ final class QuantizeCommand implements Callable<Integer> {
     @Option(
             names = "--calibration",
             paramLabel = "DIR",
-            description = "Images that the bounds are chosen on (default: the project's own).")
+            description =
+                    "Images that recipes learn from: bounds are chosen and weights trained on them (default: the project's own).")
     private @Nullable Path calibration;
 
     @Option(

@@ -38,8 +38,9 @@ final class RecipesCommand implements Callable<Integer> {
                                     .map(id -> new Json().put("id", id).entries())
                                     .toList()));
         } else {
+            Recipe standard = Recipes.all().getFirst();
             for (Recipe recipe : Recipes.all()) {
-                console.print("%-16s %s", recipe.id(), recipe.summary());
+                console.print("%-16s %s%s", recipe.id(), recipe.equals(standard) ? "(default) " : "", recipe.summary());
                 console.print("%-16s from %s (%s)", "", recipe.paper(), fidelity(recipe));
             }
         }

@@ -61,10 +61,16 @@ final class TrainCommand implements Callable<Integer> {
             description = "High-resolution images to measure on meanwhile (default: the project's own).")
     private @Nullable Path validation;
 
-    @Option(names = "--blocks", paramLabel = "N", description = "Residual blocks of edsr (default: 8).")
+    @Option(
+            names = "--blocks",
+            paramLabel = "N",
+            description = "Residual blocks of edsr (default: 8, as the bundled edsr has).")
     private @Nullable Integer blocks;
 
-    @Option(names = "--features", paramLabel = "N", description = "Channels of edsr (default: 32).")
+    @Option(
+            names = "--features",
+            paramLabel = "N",
+            description = "Channels of edsr (default: 32; the bundled edsr has 64).")
     private @Nullable Integer features;
 
     @Option(names = "--scale", paramLabel = "S", description = "The upscaling factor 2, 3 or 4 (default: 2).")
@@ -79,9 +85,9 @@ final class TrainCommand implements Callable<Integer> {
 
     @Option(
             names = "--teacher",
-            paramLabel = "FILE",
+            paramLabel = "MODEL",
             description =
-                    "Learn what the network in this file makes of the patches instead of the photographs themselves.")
+                    "Learn what this bundled model or the network in this file makes of the patches instead of the photographs themselves.")
     private @Nullable String teacher;
 
     @Option(names = "--steps", paramLabel = "N", description = "Steps in all (default: ${DEFAULT-VALUE}).")

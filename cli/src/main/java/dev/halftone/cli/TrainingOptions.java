@@ -35,7 +35,7 @@ final class TrainingOptions {
             paramLabel = "TIME",
             converter = TimeSpan.Converter.class,
             description = {
-                "Train for about this long, like 90s, 10m or 1h: a few steps are timed first, and the number that fits is trained and recorded.",
+                "Instead of --steps: train for about this long, like 90s, 10m or 1h. A few steps are timed first, and the number that fits is trained and recorded.",
                 "The same --steps give the same bytes."
             })
     private @Nullable TimeSpan budget;

@@ -39,6 +39,9 @@ final class UpscaleCommand implements Callable<Integer> {
 
     private static final int BUFFER = 1 << 16;
 
+    /** What upscales where nothing else is asked for. */
+    static final String MODEL = "edsr";
+
     private final Console console;
 
     @Parameters(
@@ -64,7 +67,7 @@ final class UpscaleCommand implements Callable<Integer> {
             names = {"-m", "--model"},
             paramLabel = "MODEL",
             description = "A bundled model (see: models) or a model file (default: ${DEFAULT-VALUE}).")
-    private String model = "edsr";
+    private String model = MODEL;
 
     @Mixin
     private TargetOptions result = new TargetOptions();
