@@ -118,6 +118,7 @@ final class SwinIrRecipesTest {
                 "ulb-sapr-style",
                 "lsq",
                 "lsq-plus",
+                "pact-style",
                 "clq-style",
                 "mixup-style",
                 "isquant-style"

@@ -40,8 +40,7 @@ public final class FakeQuantizedLayer extends Module implements BranchLayer {
         }
 
         Value apply(Value x) {
-            Value[] bounds = values(x);
-            return x.fakeQuantize(bounds[0], bounds[1], bits);
+            return form.quantize(x, lower.in(x), upper.in(x), bits);
         }
 
         /** Returns the lower and the upper bound in the graph of {@code x}. */
@@ -58,7 +57,7 @@ public final class FakeQuantizedLayer extends Module implements BranchLayer {
                 float l = lower.value().get(i);
                 float u = upper.value().get(i);
                 if (form.isTied()) {
-                    upper.value().set(Math.max(u, leastDistance[i]), i);
+                    upper.value().set(Math.max(form.decayed(u), leastDistance[i]), i);
                 } else if (u - l < leastDistance[i]) {
                     float middle = (l + u) / 2;
                     lower.value().set(middle - leastDistance[i] / 2, i);
@@ -157,7 +156,7 @@ public final class FakeQuantizedLayer extends Module implements BranchLayer {
         List<Value> all = new ArrayList<>();
         for (Input input : inputs) {
             Bounds b = input.bounds;
-            if (b == null || b.lower.value().size() > 1) {
+            if (b == null || b.lower.value().size() > 1 || b.form == BoundForm.CLIPPED) {
                 return null;
             }
             bits.add(b.bits);

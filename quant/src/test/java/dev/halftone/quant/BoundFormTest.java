@@ -35,8 +35,7 @@ final class BoundFormTest {
         Graph graph = Graph.recording(Compute.shared());
         Value l = graph.variable(Tensor.of(new float[] {lower}, 1));
         Value u = graph.variable(Tensor.of(new float[] {upper}, 1));
-        Value[] bounds = form.of(l, u, bits);
-        Value y = graph.constant(Tensor.of(new float[] {x}, 1)).fakeQuantize(bounds[0], bounds[1], bits);
+        Value y = form.quantize(graph.constant(Tensor.of(new float[] {x}, 1)), l, u, bits);
         Gradients g = graph.backward(y, Tensor.of(new float[] {1}, 1));
         return new double[] {g.of(l).get(0), g.of(u).get(0)};
     }
@@ -97,6 +96,44 @@ final class BoundFormTest {
                         .as("seed %d, %d bits, v %f, upper %f", SEED, bits, v, upper)
                         .isCloseTo(expected, within(2e-3));
             }
+        }
+    }
+
+    /** PACT: the bound has the gradients of the values that it clips, and no others; levels are those of the grid. */
+    @Test
+    void onlyClippedValuesGiveGradientsToPactsBound() {
+        for (int trial = 0; trial < 100; trial++) {
+            int bits = 2 + trial % 4;
+            boolean signed = trial % 2 == 0;
+            float alpha = (float) random.nextDouble(0.5, 3);
+            Tensor x = Tensor.zeros(6, 5);
+            Tensor upstream = Tensor.zeros(6, 5);
+            for (int i = 0; i < x.size(); i++) {
+                x.array()[i] = (float) random.nextDouble(-5, 5);
+                upstream.array()[i] = (float) random.nextGaussian();
+            }
+            Graph graph = Graph.recording(Compute.shared());
+            Value v = graph.variable(x);
+            Value l = graph.variable(Tensor.of(new float[] {signed ? -alpha : 0}, 1));
+            Value u = graph.variable(Tensor.of(new float[] {alpha}, 1));
+            Value y = BoundForm.CLIPPED.quantize(v, l, u, bits);
+            UniformGrid grid = BoundForm.CLIPPED
+                    .of(quantizer(bits, signed ? -1e-3 : 0, alpha))
+                    .grid(0);
+            Gradients gradients = graph.backward(y, upstream);
+            double expected = 0;
+            for (int i = 0; i < x.size(); i++) {
+                float value = x.array()[i];
+                assertThat(y.tensor().array()[i]).isEqualTo(grid.level(grid.code(value)));
+                boolean above = value > grid.upper();
+                boolean below = value < grid.lower();
+                expected += upstream.array()[i] * (above ? 1 : below ? grid.lower() / grid.upper() : 0);
+                assertThat(gradients.of(v).array()[i])
+                        .as("seed %d, trial %d", SEED, trial)
+                        .isCloseTo(above || below ? 0 : upstream.array()[i], within(1e-5f));
+            }
+            assertThat(gradients.of(u).get(0)).as("seed %d", SEED).isCloseTo((float) expected, within(1e-4f));
+            assertThat(gradients.of(l).get(0)).isZero();
         }
     }
 

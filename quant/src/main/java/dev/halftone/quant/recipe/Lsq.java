@@ -9,14 +9,15 @@ import dev.halftone.quant.Distill;
 import dev.halftone.quant.Distill.Trained;
 import dev.halftone.quant.Recipe;
 import dev.halftone.quant.Recipe.Fidelity;
+import dev.halftone.quant.calibration.Dobi;
 import dev.halftone.quant.calibration.LearnedStep;
 import dev.halftone.quant.calibration.LearnedStep.Start;
 import dev.halftone.quant.calibration.MeanSquaredError;
 import java.util.List;
 
 /**
- * LSQ: one step size per tensor, learned together with the weights; LSQ+: activations have a learned zero point too. Both papers train
- * for epochs against labels; here a short training follows the fp32 network's answers. Their factor on the gradient of steps is one that
+ * LSQ: one step size per tensor, learned together with the weights; LSQ+: activations have a learned zero point too; PACT: the upper bound of
+ * activations is learned from clipped values. The papers train for epochs against labels; here a short training follows the fp32 network's answers. Their factor on the gradient of steps is one that
  * Adam takes out again; steps are relative to the distance of bounds, as in all recipes.
  */
 final class Lsq {
@@ -47,6 +48,16 @@ final class Lsq {
                                 new CalibrateWeights(plus, false),
                                 new CalibrateActivations(new MeanSquaredError(90)),
                                 new ConstrainBounds(BoundForm.SYMMETRIC, BoundForm.THROUGH_ZERO),
+                                new Distill(STEPS, Trained.BOUNDS_AND_WEIGHTS))),
+                new Recipe(
+                        "pact-style",
+                        "Choi et al., PACT (2018)",
+                        Fidelity.STYLE,
+                        "activations clipped at a bound that clipped values alone train, and that shrinks meanwhile",
+                        List.of(
+                                new CalibrateWeights(new MeanSquaredError(90), false),
+                                new CalibrateActivations(new Dobi(Dobi.Variant.AUTO)),
+                                new ConstrainBounds(BoundForm.SYMMETRIC, BoundForm.CLIPPED),
                                 new Distill(STEPS, Trained.BOUNDS_AND_WEIGHTS))));
     }
 }
