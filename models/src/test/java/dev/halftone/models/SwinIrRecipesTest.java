@@ -23,7 +23,10 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.Set;
 import java.util.SplittableRandom;
+import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -79,6 +82,30 @@ final class SwinIrRecipesTest {
         try (Upscaler upscaler = Upscaler.of(back, compute)) {
             assertThat(upscaler.upscale(image.reshape(8, 12, 3)).size()).isEqualTo(wanted.length);
         }
+    }
+
+    /** The four operands of attention's products may have bits of their own, in the file too. */
+    @Test
+    void bitsOfEveryOperandAreInTheFile(@TempDir Path folder) throws IOException {
+        SwinIr low = network();
+        Quantization run = quantization(low, 3);
+        Recipes.byId("adabm-style").orElseThrow().withSteps(2).apply(run);
+        Map<String, Set<Integer>> bits = run.pack().stream()
+                .filter(layer -> layer.weightBits() == 0)
+                .collect(Collectors.groupingBy(
+                        layer -> layer.name().replaceAll("\\.[qkav]$", ""),
+                        Collectors.mapping(LayerReport::activationBits, Collectors.toSet())));
+        assertThat(bits.values()).as("bits of products: %s", bits).anyMatch(set -> set.size() > 1);
+        Path file = folder.resolve("mixed.safetensors");
+        QuantizedModelFile.write(file, low, low.metadata());
+        assertThat(Zoo.build(WeightFile.read(file))
+                        .module()
+                        .forward(Graph.eager(compute).constant(image))
+                        .tensor()
+                        .toArray())
+                .isEqualTo(low.forward(Graph.eager(compute).constant(image))
+                        .tensor()
+                        .toArray());
     }
 
     private double difference(SwinIr low) {

@@ -158,7 +158,8 @@ public record AllocateBits(Method method, OptionalDouble target, boolean inputs)
         List<List<Choice>> choices = new ArrayList<>();
         double budget = 0;
         for (SiteState site : run.sites()) {
-            // Attention's products have one width for all their inputs in a file; other inputs are each multiplied by a
+            // Attention's products multiply their inputs by each other: one operand. Other inputs are each multiplied
+            // by a
             // weight.
             boolean together = site.weights().isEmpty();
             for (int first = 0;

@@ -29,6 +29,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.SortedSet;
 import java.util.TreeSet;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -44,7 +45,8 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Queries, keys and values of attention are three layers {@code L.q}, {@code L.k} and {@code L.v} in the place of the linear
  * layer {@code L}. The products of attention {@code L} have no weight, which is told by 0 bits, and four pairs of bounds {@code
- * L.q_lower}, {@code L.q_upper} and likewise {@code k}, {@code a} (probabilities) and {@code v}.
+ * L.q_lower}, {@code L.q_upper} and likewise {@code k}, {@code a} (probabilities) and {@code v}; where these four have different bits, there are
+ * four digits instead of one.
  */
 public final class QuantizedModelFile {
     private static final String FORMAT_KEY = "halftone_format";
@@ -80,7 +82,11 @@ public final class QuantizedModelFile {
                     tensors.addAll(tensors(name, q));
                 }
                 case QuantizedAttention attention -> {
-                    layers.add(name + ":0:" + attention.inputs().getFirst().bits());
+                    String bits = attention.inputs().stream()
+                            .map(grid -> Integer.toString(grid.bits()))
+                            .collect(Collectors.joining());
+                    // One digit where all four are the same.
+                    layers.add(name + ":0:" + (bits.chars().distinct().count() == 1 ? bits.substring(0, 1) : bits));
                     for (int i = 0; i < attention.inputs().size(); i++) {
                         UniformGrid grid = attention.inputs().get(i);
                         String input = name + "." + QuantizedAttention.INPUTS.get(i);
@@ -169,12 +175,23 @@ public final class QuantizedModelFile {
          * What the list has for a layer.
          *
          * @param weight 0 where there is none
+         * @param activations one number for all inputs, or a digit for each of the four of attention's products
          * @param tag of the weight's format; empty for {@link UniformWeight}
          */
-        private record Bits(int weight, int activation, String tag) {
+        private record Bits(int weight, String activations, String tag) {
+            /** Returns the bits of an input. */
+            int activation(int input) {
+                return isEach() ? activations.charAt(input) - '0' : Integer.parseInt(activations);
+            }
+
+            /** Returns whether the inputs have bits of their own. */
+            boolean isEach() {
+                return activations.length() == QuantizedAttention.INPUTS.size();
+            }
+
             @Override
             public String toString() {
-                return weight + ":" + activation + (tag.isEmpty() ? "" : ":" + tag);
+                return weight + ":" + activations + (tag.isEmpty() ? "" : ":" + tag);
             }
         }
 
@@ -189,9 +206,8 @@ public final class QuantizedModelFile {
                 String[] parts = entry.split(":", -1);
                 if ((parts.length == 3 || (parts.length == 4 && parts[3].matches("[a-z].*")))
                         && parts[1].matches("[0-8]")
-                        && parts[2].matches("[1-8]|" + FullPrecision.BITS)) {
-                    Bits bits = new Bits(
-                            Integer.parseInt(parts[1]), Integer.parseInt(parts[2]), parts.length == 4 ? parts[3] : "");
+                        && parts[2].matches("[1-8]|[1-8]{4}|" + FullPrecision.BITS)) {
+                    Bits bits = new Bits(Integer.parseInt(parts[1]), parts[2], parts.length == 4 ? parts[3] : "");
                     if (listed.put(parts[0], bits) != null) {
                         problems.add(LAYERS_KEY + " has two entries for " + InvalidFileException.quote(parts[0]));
                     }
@@ -224,7 +240,8 @@ public final class QuantizedModelFile {
                 boolean attention = site.slot().module() instanceof AttentionProducts;
                 if (bits == null
                         || attention != (bits.weight() == 0)
-                        || (attention && !bits.tag().isEmpty())) {
+                        || (attention && !bits.tag().isEmpty())
+                        || (!attention && bits.isEach())) {
                     problems.add(
                             LAYERS_KEY + " has " + (bits == null ? "nothing" : bits + " as bits") + " for " + name);
                     continue;
@@ -264,7 +281,7 @@ public final class QuantizedModelFile {
         private @Nullable Module layer(String name, Shape shape, boolean hasBias, Bits bits) {
             int before = problems.size();
             WeightFormat weight = bits.tag().isEmpty() ? uniform(name, shape, bits) : tagged(name, shape, bits);
-            ActivationQuantizer input = input(name, shape.dim(-2), bits.activation());
+            ActivationQuantizer input = input(name, shape.dim(-2), bits.activation(0));
             StoredTensor bias = hasBias ? take(name + ".bias", DType.F32, shape.dim(-1)) : null;
             if (problems.size() > before || weight == null || input == null) {
                 return null;
@@ -338,8 +355,8 @@ public final class QuantizedModelFile {
 
         private @Nullable QuantizedAttention attention(String name, AttentionProducts products, Bits bits) {
             List<UniformGrid> grids = new ArrayList<>();
-            for (String input : QuantizedAttention.INPUTS) {
-                UniformGrid grid = grid(name + "." + input, bits.activation());
+            for (int i = 0; i < QuantizedAttention.INPUTS.size(); i++) {
+                UniformGrid grid = grid(name + "." + QuantizedAttention.INPUTS.get(i), bits.activation(i));
                 if (grid != null) {
                     grids.add(grid);
                 }
