@@ -3,6 +3,7 @@ package dev.halftone.quant;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.catchThrowable;
 import static org.assertj.core.api.Assertions.within;
 
 import dev.halftone.nn.Conv2d;
@@ -28,6 +29,7 @@ import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Quantization of weights alone: 32 activation bits. */
@@ -168,5 +170,30 @@ final class FullPrecisionTest {
         assertThatThrownBy(() -> chosen.apply(run(TinyNetwork.random(1))))
                 .isInstanceOf(IllegalArgumentException.class)
                 .hasMessageContaining("is about the grids of activations, which are to stay fp32");
+    }
+
+    static List<Recipe> recipes() {
+        return Recipes.all();
+    }
+
+    /** Every recipe quantizes weights alone, or says in a sentence that it is about activations. */
+    @ParameterizedTest
+    @MethodSource("recipes")
+    void everyRecipeRunsOrSaysWhyNot(Recipe recipe) {
+        TinyNetwork network = TinyNetwork.random(1);
+        Quantization run = run(network);
+        Throwable refusal = catchThrowable(() -> recipe.withSteps(2).apply(run));
+        if (refusal != null) {
+            assertThat(refusal)
+                    .isInstanceOf(IllegalArgumentException.class)
+                    .hasMessageContaining("is about the grids of activations, which are to stay fp32");
+            return;
+        }
+        assertThat(run.pack()).hasSize(4).allSatisfy(report -> {
+            assertThat(report.activationBits()).isEqualTo(FullPrecision.BITS);
+            assertThat(report.packed()).isFalse();
+            assertThat(report.effectiveBits()).isPositive();
+        });
+        assertThat(network.run(compute, image).toArray()).doesNotContain(Float.NaN);
     }
 }
