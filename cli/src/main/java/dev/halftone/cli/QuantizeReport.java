@@ -247,6 +247,9 @@ record QuantizeReport(
                 .map(Site::name)
                 .collect(Collectors.groupingBy(
                         name -> name.replaceAll("\\d+", "*"), LinkedHashMap::new, Collectors.toList()));
+        if (alike.isEmpty()) {
+            return "none";
+        }
         return alike.entrySet().stream()
                 .map(e -> e.getValue().size() == 1
                         ? e.getValue().getFirst()
