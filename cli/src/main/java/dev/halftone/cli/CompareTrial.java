@@ -63,6 +63,11 @@ final class CompareTrial {
     private static final int SPEED_WIDTH = 256;
     private static final long SPEED_SEED = 1;
     private static final int SPEED_ROUNDS = 5;
+
+    /** A slow network has so many rounds when this time is over. */
+    private static final int LEAST_ROUNDS = 3;
+
+    private static final double SPEED_SECONDS = 4;
     private static final int CROPS = 3;
     private static final int CROP = 128;
     private static final int CROP_STRIDE = 16;
@@ -224,7 +229,11 @@ final class CompareTrial {
             List<Double> before = new ArrayList<>();
             List<Double> after = new ArrayList<>();
             List<Double> ratios = new ArrayList<>();
+            long start = System.nanoTime();
             for (int round = 0; round <= SPEED_ROUNDS; round++) {
+                if (round > LEAST_ROUNDS && (System.nanoTime() - start) * 1e-9 > SPEED_SECONDS) {
+                    break;
+                }
                 double one = nanos(fp32, image);
                 double other = nanos(packed, image);
                 if (round > 0) {
