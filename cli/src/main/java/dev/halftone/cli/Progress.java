@@ -23,7 +23,8 @@ final class Progress implements AutoCloseable {
     private final boolean visible;
     private final String what;
     private final LongSupplier clock;
-    private final long start;
+    private long start;
+    private long before;
     private long painted;
 
     Progress(PrintStream err, boolean visible, String what, LongSupplier clock) {
@@ -50,6 +51,12 @@ final class Progress implements AutoCloseable {
         return Optional.ofNullable(System.console())
                 .map(java.io.Console::isTerminal)
                 .orElse(false);
+    }
+
+    /** Takes the rate from here on: what took the time until now, or was done before, is no measure of what is to come. */
+    synchronized void restart(long done) {
+        start = clock.getAsLong();
+        before = done;
     }
 
     /** Shows that {@code done} of {@code total} units are finished. */
@@ -105,7 +112,7 @@ final class Progress implements AutoCloseable {
 
     private String line(long done, long total, double seconds) {
         double fraction = total == 0 ? 1 : (double) done / total;
-        double rate = seconds > 0 ? done / seconds : 0;
+        double rate = seconds > 0 ? (done - before) / seconds : 0;
         String left = rate > 0 ? time((total - done) / rate) + " left" : "";
         return String.format(Locale.ROOT, "%s  %d/%d  %s  %s", bar(fraction), done, total, rate(rate), left);
     }

@@ -162,7 +162,7 @@ final class QuantizeCommand implements Callable<Integer> {
                         data.heldBack(),
                         algorithm.trains() ? training.checkpoint(console, file, algorithm, settings) : null,
                         new TrainingProgress(progress)));
-                algorithm.apply(run);
+                TrainingOptions.interruptibly(console, file, algorithm, () -> algorithm.apply(run));
             }
             List<LayerReport> reports = run.pack();
             Widths widths = bits == null || allocation.given()
@@ -188,7 +188,8 @@ final class QuantizeCommand implements Callable<Integer> {
             QuantizeReport result = new QuantizeReport(
                     model.name(), widths, recipe, scope, full, low, reports, bicubic, before, after, effort, file);
             if (report != null) {
-                result.write(report, compute, run);
+                metadata.put("calibration", calibration == null ? "generated" : calibration.toString());
+                result.write(report, compute, run, metadata);
             }
             if (console.json()) {
                 console.print(result.json(compute));

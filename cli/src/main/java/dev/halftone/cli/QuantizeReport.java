@@ -30,8 +30,10 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
 import java.util.function.ToDoubleFunction;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -93,11 +95,36 @@ record QuantizeReport(
                 .put("output", file.toString());
     }
 
-    /** Writes a file with all of {@link #json}, and more about every layer and the training. */
-    void write(Path to, Compute compute, Quantization run) throws IOException {
+    /**
+     * Writes a file with all of {@link #json}, and more about every layer, every image and the training.
+     *
+     * @param settings what the result depends on
+     */
+    void write(Path to, Compute compute, Quantization run, Map<String, String> settings) throws IOException {
         Map<String, Double> errors = run.outputErrors();
         BitOperations operations = operations(compute);
         String report = json(compute)
+                .put("version", Main.version())
+                .put("settings", settings)
+                .put(
+                        "images",
+                        IntStream.range(0, after.images().size())
+                                .mapToObj(i -> new Json()
+                                        .put("name", after.images().get(i).name())
+                                        .put(
+                                                "psnr",
+                                                scores(
+                                                                Score::psnr,
+                                                                e -> e.images().get(i))
+                                                        .entries())
+                                        .put(
+                                                "ssim",
+                                                scores(
+                                                                Score::ssim,
+                                                                e -> e.images().get(i))
+                                                        .entries())
+                                        .entries())
+                                .toList())
                 .put("perPixel", json(operations))
                 .put("peakHeapBytes", effort.peakHeap())
                 .put("trained", run.trained().stream().map(QuantizeReport::json).toList())
@@ -108,7 +135,7 @@ record QuantizeReport(
                                         .put(
                                                 "multiplyAddsPerPixel",
                                                 operations.layers().get(layer.name()))
-                                        .put("weightError", layer.weightError())
+                                        .put("weightError", layer.weightBits() == 0 ? null : layer.weightError())
                                         .put("activationError", layer.activationError())
                                         .put("outputError", errors.get(layer.name()))
                                         .put("activation", activation(layer.activation()))
@@ -153,10 +180,14 @@ record QuantizeReport(
     }
 
     private Json scores(ToDoubleFunction<Score> score) {
+        return scores(score, Evaluation::mean);
+    }
+
+    private Json scores(ToDoubleFunction<Score> score, Function<Evaluation, Score> of) {
         return new Json()
-                .put("bicubic", score.applyAsDouble(bicubic.mean()))
-                .put("fp32", score.applyAsDouble(before.mean()))
-                .put("quantized", score.applyAsDouble(after.mean()));
+                .put("bicubic", score.applyAsDouble(of.apply(bicubic)))
+                .put("fp32", score.applyAsDouble(of.apply(before)))
+                .put("quantized", score.applyAsDouble(of.apply(after)));
     }
 
     private BitOperations operations(Compute compute) {

@@ -10,6 +10,7 @@ final class TrainingProgress implements Supervision.Listener {
 
     private final Progress progress;
     private double loss = Double.NaN;
+    private long all;
     private String checked = "";
 
     TrainingProgress(Progress progress) {
@@ -18,12 +19,23 @@ final class TrainingProgress implements Supervision.Listener {
 
     @Override
     public void step(long step, long steps, float now) {
+        if (Double.isNaN(loss)) {
+            progress.restart(step); // the time until then was calibration's, and the first step's, which is slow
+        }
         loss = Double.isNaN(loss) ? now : KEEP * loss + (1 - KEEP) * now;
-        progress.update(step, steps, String.format(Locale.ROOT, "loss %.3f%s", loss, checked));
+        all = steps;
+        show(step);
     }
 
     @Override
     public void validated(long step, double error, boolean best) {
         checked = String.format(Locale.ROOT, ", held back %.3f%s", error, best ? "" : " (was better before)");
+        if (all > 0) {
+            show(step);
+        }
+    }
+
+    private void show(long step) {
+        progress.update(step, all, String.format(Locale.ROOT, "loss %.3f%s", loss, checked));
     }
 }

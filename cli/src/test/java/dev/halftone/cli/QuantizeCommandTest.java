@@ -129,6 +129,20 @@ final class QuantizeCommandTest {
         for (String key : List.of("psnr", "ssim", "bytes", "seconds", "recipe", "output")) {
             assertThat(written).containsEntry(key, printed.get(key));
         }
+        assertThat(written.get("settings"))
+                .asInstanceOf(Run.OBJECT)
+                .containsEntry("seed", "1")
+                .containsEntry("steps", "9")
+                .containsEntry("source_sha256", WeightFile.read(network).sha256());
+        assertThat(written.get("images"))
+                .asInstanceOf(LIST)
+                .hasSize(2)
+                .last()
+                .asInstanceOf(Run.OBJECT)
+                .containsEntry("name", "b")
+                .hasEntrySatisfying(
+                        "psnr",
+                        psnr -> assertThat(psnr).asInstanceOf(Run.OBJECT).containsKeys("bicubic", "fp32", "quantized"));
         assertThat(written.get("layers"))
                 .asInstanceOf(LIST)
                 .hasSize(4)

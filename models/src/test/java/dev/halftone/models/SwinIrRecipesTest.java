@@ -155,9 +155,13 @@ final class SwinIrRecipesTest {
         SwinIr low = network();
         Quantization run = quantization(low, 8);
         (recipe.trains() ? recipe.withSteps(2) : recipe).apply(run);
-        assertThat(run.pack())
+        List<LayerReport> layers = run.pack();
+        assertThat(layers)
                 .hasSize(2 * 10)
                 .allSatisfy(layer -> assertThat(layer.weightBits()).isIn(0, 8));
+        Map<String, Double> errors = run.outputErrors();
+        assertThat(layers)
+                .allSatisfy(layer -> assertThat(errors.get(layer.name())).isBetween(1e-12, 0.5));
         assertThat(difference(low)).isLessThan(0.05);
     }
 

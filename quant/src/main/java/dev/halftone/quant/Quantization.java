@@ -336,15 +336,17 @@ public final class Quantization {
 
     /**
      * Returns how far the outputs of the quantized layers are off in the whole network, where the errors of all layers before them add
-     * up: {@code |y - yq|^2 / |y|^2} over the held-back batches (else the first calibration batch) by site name. To be called after
-     * {@link #pack} or {@link #simulate}.
+     * up: {@code |y - yq|^2 / |y|^2} over the held-back batches (else the first calibration batch), by the names of {@link LayerReport};
+     * the parts of a layer share its output. To be called after {@link #pack} or {@link #simulate}.
      */
     public Map<String, Double> outputErrors() {
         List<Tensor> batches = supervision().heldBack();
         Map<String, double[]> sums = new LinkedHashMap<>();
         for (Tensor x : batches.isEmpty() ? List.of(batch(0)) : batches) {
-            Map<String, Tensor> wanted = outputs(supervision().teacher(), x);
-            outputs(network, x).forEach((name, output) -> {
+            Map<String, Tensor> wanted =
+                    outputs(supervision().teacher(), supervision().teacher().sites(), x);
+            // A network lists its fp32 layers; what was at the sites of this one has been replaced.
+            outputs(network, sites.stream().map(SiteState::site).toList(), x).forEach((name, output) -> {
                 Tensor y = restored.getOrDefault(name, v -> v).apply(output);
                 Tensor full = wanted.get(name);
                 if (full != null) {
@@ -359,14 +361,20 @@ public final class Quantization {
             });
         }
         Map<String, Double> errors = new LinkedHashMap<>();
-        sums.forEach((name, sum) -> errors.put(name, sum[1] == 0 ? 0 : sum[0] / sum[1]));
+        for (SiteState site : sites) {
+            double[] sum = sums.get(site.site().name());
+            if (sum != null) {
+                double error = sum[1] == 0 ? 0 : sum[0] / sum[1];
+                site.inputs().forEach(input -> errors.put(input.name(), error));
+            }
+        }
         return errors;
     }
 
     /** Returns the outputs of the layers in scope for a batch. */
-    private Map<String, Tensor> outputs(Module of, Tensor x) {
+    private Map<String, Tensor> outputs(Module of, List<Site> at, Tensor x) {
         Map<String, Tap> taps = new LinkedHashMap<>();
-        for (Site site : of.sites()) {
+        for (Site site : at) {
             if (options.scope().includes(site.region())) {
                 taps.put(site.name(), Tap.on(site.slot()));
             }
