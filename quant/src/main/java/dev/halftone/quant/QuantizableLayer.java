@@ -199,11 +199,15 @@ sealed interface QuantizableLayer {
         }
 
         @Override
+        public List<Value> weightsAndBiases(Value x, Operands operands) {
+            return List.of(
+                    operands.weight(0, linear.weight().in(x)), linear.bias().in(x));
+        }
+
+        @Override
         public Value forward(Value x, Operands operands) {
-            return operands.input(0, x)
-                    .linear(
-                            operands.weight(0, linear.weight().in(x)),
-                            linear.bias().in(x));
+            List<Value> w = weightsAndBiases(x, operands);
+            return operands.input(0, x).linear(w.get(0), w.get(1));
         }
 
         @Override

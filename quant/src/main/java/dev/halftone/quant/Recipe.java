@@ -73,7 +73,7 @@ public record Recipe(String id, String paper, Fidelity fidelity, String summary,
 
     /**
      * Returns this recipe with the steps that are usual for a network: its own, or a quarter where there is attention, whose steps take
-     * five times as long (SwinIR-light 0.86 s, EDSR of 8 blocks of 64 channels 0.16 s on two cores). Either is a minute or two.
+     * four times as long (SwinIR-light 0.62 s, EDSR of 8 blocks of 64 channels 0.16 s on two cores). Either is a minute or two.
      */
     public Recipe usualFor(Module network) {
         boolean attends = network.sites().stream().anyMatch(site -> site.role() == Site.Role.QKV);
