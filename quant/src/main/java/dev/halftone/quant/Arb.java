@@ -8,7 +8,7 @@ import dev.halftone.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import java.util.Map;
+import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -59,19 +59,18 @@ public record Arb(Form form, int rounds) implements Pass {
 
     @Override
     public void apply(Quantization run) {
-        Map<InputOperand, Gram> grams = form == Form.OUTPUTS ? Gram.observe(run) : Map.of();
+        @Nullable Function<InputOperand, Matrix> grams = form == Form.OUTPUTS ? Gram.observe(run) : null;
         run.storeWeights((weight, input) -> {
             WeightColumns w = WeightColumns.of(weight.values());
             return switch (form) {
-                case ROWS, OUTPUTS -> rows(w, weight.bits(), grams.get(input));
+                case ROWS, OUTPUTS -> rows(w, weight.bits(), grams == null ? null : grams.apply(input));
                 case ROWS_AND_COLUMNS -> rowsAndColumns(w, weight.bits());
                 case GROUPS -> groups(weight.values(), weight.bits());
             };
         });
     }
 
-    private BinaryCoding rows(WeightColumns w, int planes, @Nullable Gram gram) {
-        Matrix h = gram == null ? null : gram.mean();
+    private BinaryCoding rows(WeightColumns w, int planes, @Nullable Matrix h) {
         List<BinaryFit> fits = new ArrayList<>();
         for (int o = 0; o < w.out(); o++) {
             BinaryFit fit = refine(w.column(o), planes, rounds, new ArrayList<>());

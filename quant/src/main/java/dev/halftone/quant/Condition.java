@@ -6,9 +6,8 @@ import dev.halftone.quant.matrix.Matrix;
 import dev.halftone.quant.matrix.Svd;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.Tensor;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
+import java.util.function.Function;
 
 /**
  * Lowers the condition numbers of weights without changing what layers compute on the calibration images, so that errors of quantized
@@ -38,27 +37,16 @@ public record Condition(int iterations, double tau, double maxDrift) implements 
 
     @Override
     public void apply(Quantization run) {
-        Map<InputOperand, Gram> grams = new LinkedHashMap<>();
-        for (SiteState site : run.sites()) {
-            for (int i = 0; i < site.weights().size(); i++) {
-                grams.put(site.inputs().get(i), new Gram(site.weights().get(i).values()));
-            }
-        }
-        run.observe((input, x) -> {
-            Gram gram = grams.get(input);
-            if (gram != null) {
-                gram.add(run.compute(), x);
-            }
-        });
+        Function<InputOperand, Matrix> grams = Gram.observe(run);
         List<SiteState> sites = run.sites();
         run.compute().forEachRange(sites.size(), 1, (from, to) -> {
             for (int s = from; s < to; s++) {
                 SiteState site = sites.get(s);
                 for (int i = 0; i < site.weights().size(); i++) {
-                    Gram gram = grams.get(site.inputs().get(i));
-                    if (gram != null) {
-                        condition(site, site.weights().get(i), gram.mean());
-                    }
+                    condition(
+                            site,
+                            site.weights().get(i),
+                            grams.apply(site.inputs().get(i)));
                 }
             }
         });

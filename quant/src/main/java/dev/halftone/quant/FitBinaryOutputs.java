@@ -4,7 +4,7 @@ package dev.halftone.quant;
 import dev.halftone.quant.matrix.Matrix;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
+import java.util.function.Function;
 
 /**
  * Stores weights as planes of signs, as {@link FitBinaryCoding} does, and then lowers the error of the layer's outputs on the calibration images
@@ -33,14 +33,10 @@ public record FitBinaryOutputs(int rounds, int turns, double damping) implements
 
     @Override
     public void apply(Quantization run) {
-        Map<InputOperand, Gram> grams = Gram.observe(run);
+        Function<InputOperand, Matrix> grams = Gram.observe(run);
         run.storeWeights((weight, input) -> {
-            Gram gram = grams.get(input);
-            if (gram == null) {
-                throw new IllegalStateException("the input of " + input.name() + " was not seen");
-            }
             WeightColumns columns = WeightColumns.of(weight.values());
-            return columns.binaryCoding(fit(columns, weight.bits(), gram.mean(), new ArrayList<>()));
+            return columns.binaryCoding(fit(columns, weight.bits(), grams.apply(input), new ArrayList<>()));
         });
     }
 

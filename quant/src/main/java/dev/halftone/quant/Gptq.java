@@ -9,7 +9,7 @@ import dev.halftone.tensor.UniformGrid;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
-import java.util.Map;
+import java.util.function.Function;
 import java.util.stream.IntStream;
 
 /**
@@ -55,16 +55,13 @@ public record Gptq(double damping, int factors) implements Pass {
 
     @Override
     public void apply(Quantization run) {
-        Map<InputOperand, Gram> grams = Gram.observe(run);
+        Function<InputOperand, Matrix> grams = Gram.observe(run);
         List<SiteState> sites = run.sites();
         run.compute().forEachRange(sites.size(), 1, (from, to) -> {
             for (int s = from; s < to; s++) {
                 SiteState site = sites.get(s);
                 for (int i = 0; i < site.weights().size(); i++) {
-                    Gram gram = grams.get(site.inputs().get(i));
-                    if (gram != null) {
-                        round(site, site.weights().get(i), gram.mean());
-                    }
+                    round(site, site.weights().get(i), grams.apply(site.inputs().get(i)));
                 }
             }
         });

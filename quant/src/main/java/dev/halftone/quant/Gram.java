@@ -8,6 +8,7 @@ import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.Tensor;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.function.Function;
 
 /**
  * {@code X^T X} over all inputs {@code x} of a layer, where a row of {@code X} is what one output sees: for a linear layer the channels
@@ -31,8 +32,8 @@ final class Gram {
         shifted = new double[reach * reach * channels * channels];
     }
 
-    /** Runs the fp32 network over the calibration batches and returns the sums for every input that meets a weight. */
-    static Map<InputOperand, Gram> observe(Quantization run) {
+    /** Runs the fp32 network over the calibration batches and returns {@code X^T X / N} of every input that meets a weight. */
+    static Function<InputOperand, Matrix> observe(Quantization run) {
         Map<InputOperand, Gram> grams = new LinkedHashMap<>();
         for (SiteState site : run.sites()) {
             for (int i = 0; i < site.weights().size(); i++) {
@@ -45,7 +46,13 @@ final class Gram {
                 gram.add(run.compute(), x);
             }
         });
-        return grams;
+        return input -> {
+            Gram gram = grams.get(input);
+            if (gram == null) {
+                throw new IllegalArgumentException(input.name() + " meets no weight");
+            }
+            return gram.mean();
+        };
     }
 
     /** Adds the rows of an input {@code [N, H, W, C]}. */

@@ -9,6 +9,7 @@ import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
 import java.util.stream.IntStream;
 
 /**
@@ -40,18 +41,17 @@ public record Ptq161(double share, int rounds) implements Pass {
 
     @Override
     public void apply(Quantization run) {
-        Map<InputOperand, Gram> grams = Gram.observe(run);
+        Function<InputOperand, Matrix> grams = Gram.observe(run);
         Map<InputOperand, ChannelHistograms> seen = ChannelHistograms.observe(run);
         run.storeWeights((weight, input) -> {
-            Gram gram = grams.get(input);
             ChannelHistograms channels = seen.get(input);
-            if (gram == null || channels == null) {
+            if (channels == null) {
                 throw new IllegalStateException("the input of " + input.name() + " was not seen");
             }
             double[] largest = IntStream.range(0, channels.size())
                     .mapToDouble(channels::largest)
                     .toArray();
-            return store(weight.values(), weight.bits(), largest, gram.mean(), new ArrayList<>());
+            return store(weight.values(), weight.bits(), largest, grams.apply(input), new ArrayList<>());
         });
     }
 

@@ -6,8 +6,8 @@ import dev.halftone.quant.matrix.Matrix;
 import dev.halftone.tensor.Tensor;
 import java.util.Arrays;
 import java.util.Comparator;
-import java.util.Map;
 import java.util.TreeSet;
+import java.util.function.Function;
 import java.util.stream.IntStream;
 
 /**
@@ -45,13 +45,9 @@ public record SlimLlm(int inputs, double damping, double lambda) implements Pass
 
     @Override
     public void apply(Quantization run) {
-        Map<InputOperand, Gram> grams = Gram.observe(run);
+        Function<InputOperand, Matrix> grams = Gram.observe(run);
         run.storeWeights((weight, input) -> {
-            Gram gram = grams.get(input);
-            if (gram == null) {
-                throw new IllegalStateException("the input of " + input.name() + " was not seen");
-            }
-            return store(weight.values(), weight.bits(), gram.mean());
+            return store(weight.values(), weight.bits(), grams.apply(input));
         });
     }
 

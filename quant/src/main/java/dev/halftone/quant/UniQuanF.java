@@ -6,7 +6,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
-import java.util.Map;
+import java.util.function.Function;
 import java.util.stream.IntStream;
 
 /**
@@ -46,18 +46,14 @@ public record UniQuanF(int rounds, int updates, double rate, double levelRate) i
 
     @Override
     public void apply(Quantization run) {
-        Map<InputOperand, Gram> grams = Gram.observe(run);
+        Function<InputOperand, Matrix> grams = Gram.observe(run);
         run.storeWeights((weight, input) -> {
-            Gram gram = grams.get(input);
-            if (gram == null) {
-                throw new IllegalStateException("the input of " + input.name() + " was not seen");
-            }
             WeightColumns columns = WeightColumns.of(weight.values());
             List<BinaryFit> start = new ArrayList<>();
             for (int o = 0; o < columns.out(); o++) {
                 start.add(FitBinaryCoding.fit(columns.column(o), weight.bits(), rounds, new ArrayList<>()));
             }
-            return columns.binaryCoding(train(columns, start, gram.mean(), new ArrayList<>()));
+            return columns.binaryCoding(train(columns, start, grams.apply(input), new ArrayList<>()));
         });
     }
 
