@@ -87,13 +87,20 @@ final class AllocationOptions {
         if (targetBits != null && targetSize != null) {
             throw new UsageException("--target-bits and --target-size each set the budget; give one of them");
         }
-        if (targetBits != null && !(targetBits >= 1 && targetBits <= 16)) {
-            throw new UsageException("--target-bits must be 1 to 16, not " + targetBits);
+        if (targetBits != null) {
+            checkTarget(targetBits);
         }
         if (allocate != null && !given()) {
             throw new UsageException("--allocate needs a budget: --target-bits or --target-size");
         }
         method();
+    }
+
+    /** Refuses averages of bits that no allocation can have. */
+    static void checkTarget(double bits) {
+        if (!(bits >= 1 && bits <= 16)) {
+            throw new UsageException("--target-bits must be 1 to 16, not " + bits);
+        }
     }
 
     private Method method() {

@@ -22,17 +22,20 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.NavigableMap;
 import java.util.Objects;
+import java.util.OptionalDouble;
+import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
-import org.jspecify.annotations.Nullable;
+import java.util.stream.Stream;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
@@ -48,6 +51,9 @@ final class CompareCommand implements Callable<Integer> {
 
     /** The recipe that rounds to the nearest and chooses nothing; whoever scores less explains it. */
     private static final String MINMAX = "minmax";
+
+    /** The recipe whose uniform bits mixed bits are held against. */
+    private static final String STANDARD = Recipes.all().getFirst().id();
 
     /** Of the files that keep finished results; to be raised when these have more or something else in them. */
     private static final int FORMAT = 3;
@@ -73,38 +79,20 @@ final class CompareCommand implements Callable<Integer> {
     private List<String> recipes = List.of();
 
     @Option(
-            names = "--budget",
-            paramLabel = "TIME",
-            converter = TimeSpan.Converter.class,
-            description = "Time for a recipe to train, where it does (default: 20s).")
-    private @Nullable TimeSpan budget;
+            names = "--target-bits",
+            paramLabel = "B",
+            split = ",",
+            description = {
+                "Besides, the recipes that share bits among layers (mixquant-style, fmpq-style, mlorq-style), with what weights take in the file at most B bits on average, like 2.5.",
+                "The table says how far they are above the line through the default recipe's uniform bits."
+            })
+    private List<Double> targets = List.of();
 
-    @Option(names = "--steps", paramLabel = "N", description = "Training steps instead of a time.")
-    private @Nullable Long steps;
+    @Mixin
+    private LengthOptions length = new LengthOptions();
 
-    @Option(
-            names = "--scope",
-            paramLabel = "SCOPE",
-            description = "The layers: body, body+upsampler or all (default: ${DEFAULT-VALUE}).")
-    private String scope = Scope.BODY.id();
-
-    @Option(
-            names = "--calibration",
-            paramLabel = "DIR",
-            description = "Images that the recipes learn from (default: the project's own).")
-    private @Nullable Path calibration;
-
-    @Option(
-            names = "--images",
-            paramLabel = "DIR",
-            description = "High-resolution images to measure on (default: the project's own).")
-    private @Nullable Path images;
-
-    @Option(
-            names = "--seed",
-            paramLabel = "N",
-            description = "Of the choice of calibration patches (default: ${DEFAULT-VALUE}).")
-    private long seed = 1;
+    @Mixin
+    private ExperimentOptions experiment = new ExperimentOptions();
 
     @Option(
             names = {"-o", "--output"},
@@ -127,17 +115,10 @@ final class CompareCommand implements Callable<Integer> {
     @Override
     public Integer call() throws IOException {
         List<Recipe> chosen = chosen();
-        Scope layers = Scope.parse(scope)
-                .orElseThrow(() -> new UsageException("--scope must be "
-                        + Arrays.stream(Scope.values()).map(Scope::id).collect(Collectors.joining(", "))
-                        + ", not '" + scope + "'"));
-        if (steps != null && budget != null) {
-            throw new UsageException("--steps and --budget each say how long to train; give one of them");
-        }
-        if (steps != null && steps < 1) {
-            throw new UsageException("--steps must be at least 1, not " + steps);
-        }
-        CompareTrial.Terms terms = new CompareTrial.Terms(layers, steps, time());
+        List<Precision> precisions = precisions(chosen);
+        Scope layers = experiment.layers();
+        length.check();
+        CompareTrial.Terms terms = new CompareTrial.Terms(layers, length.steps(), time());
         Map<String, WeightFile> sources = new LinkedHashMap<>();
         for (String model : models) {
             WeightFile source = Zoo.read(model, 0);
@@ -151,15 +132,18 @@ final class CompareCommand implements Callable<Integer> {
                 Compute compute = console.compute()) {
             List<Map<String, Object>> references = new ArrayList<>();
             List<Map<String, Object>> results = new ArrayList<>();
-            int total = models.size() * (1 + chosen.size() * bits.size());
-            List<ImageSource> measured = Images.forEvaluation(images);
+            List<Trial> trials = precisions.stream()
+                    .flatMap(each -> chosen.stream().filter(each::suits).map(recipe -> new Trial(recipe, each)))
+                    .toList();
+            int total = models.size() * (1 + trials.size());
+            List<ImageSource> measured = experiment.measured();
             for (Map.Entry<String, WeightFile> entry : sources.entrySet()) {
                 String model = entry.getKey();
                 int scale = Zoo.build(entry.getValue(), 0).scale();
                 List<Pair> pairs = Evaluation.pairs(compute, measured, scale);
                 Json settings = settings(entry.getValue(), pairs);
                 CompareTrial trial = new CompareTrial(
-                        compute, model, entry.getValue(), Calibration.open(compute, calibration, scale, seed), pairs);
+                        compute, model, entry.getValue(), experiment.calibration(compute, scale), pairs);
                 String stem = stem(model) + "-x" + scale;
                 Path origin = cells.resolve(stem + ".json");
                 boolean known = Files.exists(origin);
@@ -170,32 +154,86 @@ final class CompareCommand implements Callable<Integer> {
                             "%d/%d  %s fp32: %.2f dB",
                             references.size() + results.size(), total, model, number(reference, "fp32", "psnr"));
                 }
-                for (Bits each : bits) {
-                    for (Recipe recipe : chosen) {
-                        Path file = cells.resolve(stem + "-" + recipe.id() + "-" + each + ".json");
-                        boolean there = Files.exists(file);
-                        Map<String, Object> result = cell(file, settings, () -> attempt(trial, recipe, each, terms));
-                        results.add(result);
-                        if (!there) {
-                            console.note(
-                                    "%d/%d  %s %s %s: %s",
-                                    references.size() + results.size(),
-                                    total,
-                                    model,
-                                    recipe.id(),
-                                    each,
-                                    sentence(result));
-                        }
+                for (Trial each : trials) {
+                    Path file = cells.resolve(stem + "-" + each.recipe().id() + "-" + each.precision() + ".json");
+                    boolean there = Files.exists(file);
+                    Map<String, Object> result = cell(file, settings, () -> attempt(trial, each, terms));
+                    results.add(result);
+                    if (!there) {
+                        console.note(
+                                "%d/%d  %s %s %s: %s",
+                                references.size() + results.size(),
+                                total,
+                                model,
+                                each.recipe().id(),
+                                each.precision(),
+                                sentence(result));
                     }
                 }
             }
-            report(compute, terms, references, results);
+            results.forEach(r -> {
+                OptionalDouble over = overUniform(r, results);
+                if (over.isPresent()) {
+                    r.put("overUniform", over.getAsDouble());
+                }
+            });
+            report(compute, precisions, terms, references, results);
         }
         return ExitCode.OK;
     }
 
+    /** A recipe at a width. */
+    private record Trial(Recipe recipe, Precision precision) {}
+
     private Duration time() {
-        return budget == null ? TIME : budget.duration();
+        return Objects.requireNonNullElse(length.budget(), TIME);
+    }
+
+    /** Returns the uniform widths and the averages that were asked for. */
+    private List<Precision> precisions(List<Recipe> chosen) {
+        for (double target : targets) {
+            AllocationOptions.checkTarget(target);
+        }
+        if (!targets.isEmpty() && chosen.stream().noneMatch(Recipe::allocates)) {
+            throw new UsageException(
+                    "--target-bits needs a recipe that shares bits among layers; --recipes has none of "
+                            + Recipes.all().stream()
+                                    .filter(Recipe::allocates)
+                                    .map(Recipe::id)
+                                    .collect(Collectors.joining(", ")));
+        }
+        return Stream.concat(
+                        bits.stream().map(Precision::uniform), targets.stream().map(Precision::average))
+                .distinct()
+                .toList();
+    }
+
+    /**
+     * Returns by how many dB a result of mixed bits is above the straight line between the default recipe's results of uniform bits around
+     * it, over bits per weight; empty where one of them is missing.
+     */
+    private static OptionalDouble overUniform(Map<String, Object> result, List<Map<String, Object>> results) {
+        if (result.containsKey("failed") || result.get("targetBits") == null) {
+            return OptionalDouble.empty();
+        }
+        NavigableMap<Double, Double> uniform = new TreeMap<>();
+        for (Map<String, Object> r : results) {
+            if (Objects.equals(r.get("model"), result.get("model"))
+                    && STANDARD.equals(r.get("recipe"))
+                    && !r.containsKey("failed")
+                    && Objects.equals(r.get("weightBits"), r.get("activationBits"))) {
+                uniform.put(number(r, "bitsPerWeight"), number(r, "quantized", "psnr"));
+            }
+        }
+        double size = number(result, "bitsPerWeight");
+        Map.Entry<Double, Double> below = uniform.floorEntry(size);
+        Map.Entry<Double, Double> above = uniform.higherEntry(size);
+        if (below == null || above == null) {
+            return OptionalDouble.empty();
+        }
+        double share = (size - below.getKey()) / (above.getKey() - below.getKey());
+        double line = below.getValue() + share * (above.getValue() - below.getValue());
+        return OptionalDouble.of(number(result, "quantized", "psnr") - line);
     }
 
     private List<Recipe> chosen() {
@@ -225,10 +263,10 @@ final class CompareCommand implements Callable<Integer> {
                                 .map(p -> p.name() + " " + p.high().shape())
                                 .toList()
                                 .toString())
-                .put("calibration", calibration == null ? "generated" : calibration.toString())
-                .put("scope", scope)
-                .put("seed", Long.toString(seed))
-                .put("training", steps != null ? steps + " steps" : time().toString());
+                .put("calibration", experiment.calibrationName())
+                .put("scope", experiment.scope())
+                .put("seed", Long.toString(experiment.seed()))
+                .put("training", length.steps() != null ? length.steps() + " steps" : time().toString());
     }
 
     /** Measures something. */
@@ -257,15 +295,15 @@ final class CompareCommand implements Callable<Integer> {
     }
 
     /** Runs a recipe, or tells why it does not apply to the network. */
-    private static Json attempt(CompareTrial trial, Recipe recipe, Bits bits, CompareTrial.Terms terms)
-            throws IOException {
+    private static Json attempt(CompareTrial measured, Trial trial, CompareTrial.Terms terms) throws IOException {
         try {
-            return trial.of(recipe, bits, terms);
+            return measured.of(trial.recipe(), trial.precision(), terms);
         } catch (IllegalArgumentException | UnsupportedOperationException e) {
             return new Json()
-                    .put("recipe", recipe.id())
-                    .put("weightBits", bits.weight())
-                    .put("activationBits", bits.activation())
+                    .put("recipe", trial.recipe().id())
+                    .put("weightBits", trial.precision().bits().weight())
+                    .put("activationBits", trial.precision().bits().activation())
+                    .put("targetBits", trial.precision().target())
                     .put("failed", Failure.oneLine(String.valueOf(e.getMessage())));
         }
     }
@@ -295,6 +333,7 @@ final class CompareCommand implements Callable<Integer> {
 
     private void report(
             Compute compute,
+            List<Precision> precisions,
             CompareTrial.Terms terms,
             List<Map<String, Object>> references,
             List<Map<String, Object>> results)
@@ -304,6 +343,7 @@ final class CompareCommand implements Callable<Integer> {
                 .put("seconds", terms.steps() == null ? terms.budget().toSeconds() : null)
                 .put("steps", terms.steps())
                 .put("backend", InfoCommand.backend(compute))
+                .put("standard", STANDARD)
                 .put("models", references)
                 .put("results", results);
         write(output.resolve("results.json"), all + "\n");
@@ -320,7 +360,7 @@ final class CompareCommand implements Callable<Integer> {
             return;
         }
         for (Map<String, Object> reference : references) {
-            print(reference, results);
+            print(reference, precisions, results);
         }
         console.print(
                 "drop: PSNR against fp32; noisy, JPEG: PSNR where the inputs were damaged; bits/w: of a weight with all that it needs in the file;");
@@ -334,7 +374,7 @@ final class CompareCommand implements Callable<Integer> {
         AtomicFile.write(file, out -> out.write(text.getBytes(StandardCharsets.UTF_8)));
     }
 
-    private void print(Map<String, Object> reference, List<Map<String, Object>> results) {
+    private void print(Map<String, Object> reference, List<Precision> precisions, List<Map<String, Object>> results) {
         double fp32 = number(reference, "fp32", "psnr");
         console.print(
                 "%s x%s, %d images",
@@ -342,19 +382,18 @@ final class CompareCommand implements Callable<Integer> {
                 text(reference, "scale"),
                 ((List<?>) Objects.requireNonNull(reference.get("images"))).size());
         console.print(
-                "%-6s %-18s %9s %8s %7s %8s %8s %8s %8s %7s %7s",
+                "%-7s %-18s %9s %8s %7s %8s %8s %8s %8s %7s %7s",
                 "bits", "recipe", "PSNR", "drop", "SSIM", "noisy", "JPEG", "bits/w", "size", "speed", "s");
         baseline(reference, "bicubic", "");
         baseline(
                 reference,
                 "fp32",
                 String.format(Locale.ROOT, "%8.2f %5.0f kB", 32.0, number(reference, "bytes") * 1e-3));
-        for (Bits each : bits) {
+        for (Precision each : precisions) {
             List<Map<String, Object>> rows = results.stream()
                     .filter(r -> Objects.equals(r.get("model"), reference.get("model"))
                             && !r.containsKey("failed")
-                            && number(r, "weightBits") == each.weight()
-                            && number(r, "activationBits") == each.activation())
+                            && each.isOf(r))
                     .sorted(Comparator.comparingDouble((Map<String, Object> r) -> -number(r, "quantized", "psnr")))
                     .toList();
             double least = rows.stream()
@@ -365,7 +404,7 @@ final class CompareCommand implements Callable<Integer> {
             for (Map<String, Object> r : rows) {
                 double psnr = number(r, "quantized", "psnr");
                 console.print(
-                        "%-6s %-18s %6.2f dB %+8.2f %7.4f %8.2f %8.2f %8.2f %5.0f kB %6.2fx %7.1f%s",
+                        "%-7s %-18s %6.2f dB %+8.2f %7.4f %8.2f %8.2f %8.2f %5.0f kB %6.2fx %7.1f%s",
                         each,
                         text(r, "recipe"),
                         psnr,
@@ -377,7 +416,7 @@ final class CompareCommand implements Callable<Integer> {
                         number(r, "bytes") * 1e-3,
                         number(r, "speed", "speedup"),
                         number(r, "seconds"),
-                        psnr < least ? "  below min-max" : "");
+                        psnr < least ? "  below min-max" : remark(r));
             }
         }
         results.stream()
@@ -386,10 +425,16 @@ final class CompareCommand implements Callable<Integer> {
         console.print("");
     }
 
+    private static String remark(Map<String, Object> result) {
+        return result.containsKey("overUniform")
+                ? String.format(Locale.ROOT, "  %+.2f dB from the line of %s", number(result, "overUniform"), STANDARD)
+                : "";
+    }
+
     /** Prints what the results are compared with. */
     private void baseline(Map<String, Object> reference, String name, String size) {
         console.print(
-                "%-6s %-18s %6.2f dB %+8.2f %7.4f %8.2f %8.2f %s",
+                "%-7s %-18s %6.2f dB %+8.2f %7.4f %8.2f %8.2f %s",
                 "",
                 name,
                 number(reference, name, "psnr"),
@@ -403,7 +448,7 @@ final class CompareCommand implements Callable<Integer> {
     private static String csv(List<Map<String, Object>> references, List<Map<String, Object>> results) {
         StringBuilder csv = new StringBuilder("model,recipe,weight_bits,activation_bits,steps,seconds,psnr,drop,ssim,"
                 + "psnr_noisy,psnr_jpeg,bits_per_weight,bytes,speedup,ms_per_megapixel,bit_operations,peak_heap_bytes,layers_packed,"
-                + "layers_dequantized\n");
+                + "layers_dequantized,target_bits,over_uniform\n");
         for (Map<String, Object> r : results) {
             if (r.containsKey("failed")) {
                 continue;
@@ -416,11 +461,11 @@ final class CompareCommand implements Callable<Integer> {
             double psnr = number(r, "quantized", "psnr");
             csv.append(String.format(
                     Locale.ROOT,
-                    "\"%s\",%s,%.0f,%.0f,%.0f,%.2f,%.4f,%.4f,%.5f,%.4f,%.4f,%.4f,%.0f,%.3f,%.1f,%.0f,%.0f,%.0f,%.0f%n",
+                    "\"%s\",%s,%s,%s,%.0f,%.2f,%.4f,%.4f,%.5f,%.4f,%.4f,%.4f,%.0f,%.3f,%.1f,%.0f,%.0f,%.0f,%.0f,%s,%s%n",
                     String.valueOf(r.get("model")).replace("\"", "\"\""),
                     text(r, "recipe"),
-                    number(r, "weightBits"),
-                    number(r, "activationBits"),
+                    text(r, "weightBits"),
+                    text(r, "activationBits"),
                     number(r, "steps"),
                     number(r, "seconds"),
                     psnr,
@@ -435,7 +480,9 @@ final class CompareCommand implements Callable<Integer> {
                     number(r, "bitOperations"),
                     number(r, "peakHeapBytes"),
                     number(r, "layersPacked"),
-                    number(r, "layersDequantized")));
+                    number(r, "layersDequantized"),
+                    r.get("targetBits") == null ? "" : text(r, "targetBits"),
+                    r.containsKey("overUniform") ? String.format(Locale.ROOT, "%.4f", number(r, "overUniform")) : ""));
         }
         return csv.toString();
     }

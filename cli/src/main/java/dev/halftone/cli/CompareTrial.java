@@ -119,29 +119,29 @@ final class CompareTrial {
     }
 
     /** Quantizes with a recipe and measures the packed network. */
-    Json of(Recipe recipe, Bits bits, Terms terms) throws IOException {
+    Json of(Recipe recipe, Precision precision, Terms terms) throws IOException {
         Json result = new Json()
                 .put("model", model)
                 .put("recipe", recipe.id())
                 .put("summary", recipe.summary())
                 .put("paper", recipe.paper())
-                .put("fidelity", recipe.fidelity().name().toLowerCase(Locale.ROOT))
-                .put("weightBits", bits.weight())
-                .put("activationBits", bits.activation());
+                .put("fidelity", recipe.fidelity().name().toLowerCase(Locale.ROOT));
         SuperResolutionNetwork low = Zoo.build(source, 0);
         PeakHeap heap = PeakHeap.start();
         long start = System.nanoTime();
         Quantization run = new Quantization(
                 compute,
                 low.module(),
-                new Quantization.Options(bits.weight(), bits.activation(), terms.scope()),
+                new Quantization.Options(
+                        precision.bits().weight(), precision.bits().activation(), terms.scope()),
                 calibration::batch);
         Map<String, WeightSummary> before = new HashMap<>();
         weights(run).forEach(weight -> before.put(weight.name(), WeightSummary.of(weight.values())));
         run.supervise(new Supervision(full.module(), calibration.heldBack(), null, (step, of, loss) -> {}));
-        Recipe fitting = !recipe.trains()
-                ? recipe
-                : terms.steps() == null ? recipe.within(terms.budget(), run) : recipe.withSteps(terms.steps());
+        Recipe wanted = precision.applied(recipe);
+        Recipe fitting = !wanted.trains()
+                ? wanted
+                : terms.steps() == null ? wanted.within(terms.budget(), run) : wanted.withSteps(terms.steps());
         fitting.apply(run);
         List<LayerReport> layers = run.pack();
         double seconds = (System.nanoTime() - start) * 1e-9;
@@ -161,7 +161,13 @@ final class CompareTrial {
                             .put("conditionAfter", now.condition()));
         });
         Map<String, Double> errors = run.outputErrors();
-        return result.put("steps", fitting.steps())
+        Widths widths = precision.target() == null
+                ? Widths.of(precision.bits())
+                : Widths.mean(precision.toString(), low, layers, operations);
+        return result.put("weightBits", widths.weight())
+                .put("activationBits", widths.activation())
+                .put("targetBits", precision.target())
+                .put("steps", fitting.steps())
                 .put("seconds", seconds)
                 .put("peakHeapBytes", peak)
                 .put("bitOperations", operations.quantized())

@@ -18,13 +18,11 @@ import dev.halftone.tensor.io.InvalidFileException;
 import dev.halftone.tensor.io.WeightFile;
 import java.io.IOException;
 import java.nio.file.Path;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
-import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -62,30 +60,8 @@ final class QuantizeCommand implements Callable<Integer> {
     @Mixin
     private TrainingOptions training = new TrainingOptions();
 
-    @Option(
-            names = "--scope",
-            paramLabel = "SCOPE",
-            description = "The layers: body, body+upsampler or all (default: ${DEFAULT-VALUE}).")
-    private String scope = Scope.BODY.id();
-
-    @Option(
-            names = "--calibration",
-            paramLabel = "DIR",
-            description =
-                    "Images that recipes learn from: bounds are chosen and weights trained on them (default: the project's own).")
-    private @Nullable Path calibration;
-
-    @Option(
-            names = "--images",
-            paramLabel = "DIR",
-            description = "High-resolution images to measure on (default: the project's own).")
-    private @Nullable Path images;
-
-    @Option(
-            names = "--seed",
-            paramLabel = "N",
-            description = "Of the choice of calibration patches (default: ${DEFAULT-VALUE}).")
-    private long seed = 1;
+    @Mixin
+    private ExperimentOptions experiment = new ExperimentOptions();
 
     @Option(
             names = {"-o", "--output"},
@@ -113,10 +89,7 @@ final class QuantizeCommand implements Callable<Integer> {
         }
         Recipe chosen = training.recipe(Recipes.byId(recipe)
                 .orElseThrow(() -> new UsageException("there is no recipe '" + recipe + "'; `recipes` lists them")));
-        Scope layers = Scope.parse(scope)
-                .orElseThrow(() -> new UsageException("--scope must be "
-                        + Arrays.stream(Scope.values()).map(Scope::id).collect(Collectors.joining(", "))
-                        + ", not '" + scope + "'"));
+        Scope layers = experiment.layers();
         if (report != null && !report.toString().toLowerCase(Locale.ROOT).endsWith(".json")) {
             throw new UsageException("--report must name a .json file, not " + report);
         }
@@ -134,8 +107,8 @@ final class QuantizeCommand implements Callable<Integer> {
             OutputFile.checked(report);
         }
         try (Compute compute = console.compute()) {
-            List<Pair> pairs = Evaluation.pairs(compute, Images.forEvaluation(images), scale);
-            Calibration data = Calibration.open(compute, calibration, scale, seed);
+            List<Pair> pairs = Evaluation.pairs(compute, experiment.measured(), scale);
+            Calibration data = experiment.calibration(compute, scale);
 
             PeakHeap heap = PeakHeap.start();
             long quantizing = System.nanoTime();
@@ -186,9 +159,20 @@ final class QuantizeCommand implements Callable<Integer> {
             QuantizedModelFile.write(file, low.module(), metadata);
             TrainingOptions.deleteCheckpoint(file, algorithm);
             QuantizeReport result = new QuantizeReport(
-                    model.name(), widths, recipe, scope, full, low, reports, bicubic, before, after, effort, file);
+                    model.name(),
+                    widths,
+                    recipe,
+                    experiment.scope(),
+                    full,
+                    low,
+                    reports,
+                    bicubic,
+                    before,
+                    after,
+                    effort,
+                    file);
             if (report != null) {
-                metadata.put("calibration", calibration == null ? "generated" : calibration.toString());
+                metadata.put("calibration", experiment.calibrationName());
                 result.write(report, compute, run, metadata);
             }
             if (console.json()) {
@@ -210,9 +194,9 @@ final class QuantizeCommand implements Callable<Integer> {
         if (trained > 0) {
             m.put("steps", Long.toString(trained));
         }
-        m.put("scope", scope);
-        m.put("calibration", calibration == null ? "generated" : "photographs");
-        m.put("seed", Long.toString(seed));
+        m.put("scope", experiment.scope());
+        m.put("calibration", experiment.calibrationKind());
+        m.put("seed", Long.toString(experiment.seed()));
         m.put("source_sha256", source.sha256());
         return m;
     }

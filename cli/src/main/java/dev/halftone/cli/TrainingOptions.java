@@ -15,7 +15,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.OptionalLong;
 import java.util.Set;
-import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** How long a recipe trains, and whether it goes on from an interrupted run. */
@@ -23,22 +23,8 @@ final class TrainingOptions {
     /** Writing the state of an EDSR of 8 x 64 takes a tenth of a second; tests write more often. */
     private static final Duration SAVE = Duration.ofMillis(Long.getLong("halftone.checkpoint.millis", 30_000));
 
-    @Option(
-            names = "--steps",
-            paramLabel = "N",
-            description =
-                    "Training steps, where the recipe trains (default: the recipe's; a quarter of them for SwinIR).")
-    private @Nullable Long steps;
-
-    @Option(
-            names = "--budget",
-            paramLabel = "TIME",
-            converter = TimeSpan.Converter.class,
-            description = {
-                "Instead of --steps: train for about this long, like 90s, 10m or 1h. A few steps are timed first, and the number that fits is trained and recorded.",
-                "The same --steps give the same bytes."
-            })
-    private @Nullable TimeSpan budget;
+    @Mixin
+    private LengthOptions length = new LengthOptions();
 
     @Option(
             names = "--resume",
@@ -48,19 +34,15 @@ final class TrainingOptions {
 
     /** Checks the options against a recipe and returns it with the steps that were asked for. */
     Recipe recipe(Recipe recipe) {
-        for (String option :
-                new String[] {steps == null ? "" : "--steps", budget == null ? "" : "--budget", resume ? "--resume" : ""
-                }) {
+        for (String option : new String[] {
+            length.steps() == null ? "" : "--steps", length.budget() == null ? "" : "--budget", resume ? "--resume" : ""
+        }) {
             if (!option.isEmpty() && !recipe.trains()) {
                 throw new UsageException(option + ": the recipe '" + recipe.id() + "' does not train");
             }
         }
-        if (steps != null && budget != null) {
-            throw new UsageException("--steps and --budget each say how long to train; give one of them");
-        }
-        if (steps != null && steps < 1) {
-            throw new UsageException("--steps must be at least 1, not " + steps);
-        }
+        length.check();
+        Long steps = length.steps();
         return steps == null ? recipe : recipe.withSteps(steps);
     }
 
@@ -73,18 +55,17 @@ final class TrainingOptions {
      */
     Recipe within(Console console, Recipe recipe, Module network, Quantization run, Path output, long since)
             throws IOException {
+        Duration budget = length.budget();
         if (budget == null) {
-            return steps == null ? recipe.usualFor(network) : recipe;
+            return length.steps() == null ? recipe.usualFor(network) : recipe;
         }
         OptionalLong former = resume ? Checkpoint.steps(file(output)) : OptionalLong.empty();
         if (former.isPresent()) {
             return recipe.withSteps(former.getAsLong());
         }
-        Duration left = budget.duration().minusNanos(System.nanoTime() - since);
+        Duration left = budget.minusNanos(System.nanoTime() - since);
         Recipe fitting = recipe.within(left.isPositive() ? left : Duration.ofMillis(1), run);
-        console.note(
-                "%d steps of training fit into %d s",
-                fitting.steps(), budget.duration().toSeconds());
+        console.note("%d steps of training fit into %d s", fitting.steps(), budget.toSeconds());
         return fitting;
     }
 

@@ -2,11 +2,13 @@
 package dev.halftone.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
 
 import com.fasterxml.jackson.jr.ob.JSON;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.BeforeEach;
@@ -144,6 +146,55 @@ final class CompareCommandTest {
         assertThat(second.out()).contains("minmax", "dobi-distill", "w2a3", "bicubic", "fp32", "bits/w:", "index.html");
     }
 
+    /** Uniform bits and averages stand in one table; what was finished without averages is kept when they are asked for. */
+    @Test
+    void mixesBitsWithinABudget() throws IOException {
+        compare("--bits", "1,3", "--recipes", "dobi-distill,mixquant-style").assertSucceeded();
+        Object[] wanted = {
+            "--bits", "1,3", "--recipes", "dobi-distill,mixquant-style,mlorq-style", "--target-bits", "3.6,1.2"
+        };
+        Run run = compare(wanted);
+        run.assertSucceeded();
+        assertThat(run.err())
+                .contains("mixquant-style 3.6bit", "mlorq-style 3.6bit", "mlorq-style w3a3")
+                .doesNotContain("dobi-distill 3.6bit", "dobi-distill w", "mixquant-style w");
+        assertThat(run.out())
+                .contains("3.6bit", "dB from the line of dobi-distill", "1.200 bits per weight are too few");
+        List<Map<String, Object>> results = new ArrayList<>();
+        for (Object result :
+                (List<?>) Run.value(JSON.std.mapFrom(Files.readString(output.resolve("results.json"))), "results")) {
+            results.add(JSON.std.mapFrom(JSON.std.asString(result)));
+        }
+        assertThat(results).hasSize(10);
+        Map<String, Object> low = results.get(0);
+        Map<String, Object> high = results.get(3);
+        assertThat(low).containsEntry("recipe", "dobi-distill").containsEntry("weightBits", 1);
+        assertThat(high).containsEntry("recipe", "dobi-distill").containsEntry("weightBits", 3);
+        for (Map<String, Object> mixed : results.subList(6, 8)) {
+            assertThat(mixed).containsEntry("targetBits", 3.6);
+            double size = (double) Run.value(mixed, "bitsPerWeight");
+            assertThat(size).isBetween(2.9, 3.6);
+            assertThat((double) Run.value(mixed, "weightBits")).isBetween(1.8, 2.6);
+            double share = (size - (double) Run.value(low, "bitsPerWeight"))
+                    / ((double) Run.value(high, "bitsPerWeight") - (double) Run.value(low, "bitsPerWeight"));
+            double line = (1 - share) * (double) Run.value(low, "quantized", "psnr")
+                    + share * (double) Run.value(high, "quantized", "psnr");
+            assertThat((double) Run.value(mixed, "overUniform"))
+                    .isCloseTo((double) Run.value(mixed, "quantized", "psnr") - line, within(1e-9));
+        }
+        assertThat(results.subList(8, 10))
+                .allSatisfy(r -> assertThat(r).containsEntry("targetBits", 1.2).containsKey("failed"));
+        assertThat(Files.readAllLines(output.resolve("results.csv")))
+                .hasSize(9)
+                .element(8)
+                .asString()
+                .contains(",mlorq-style,", ",3.6,");
+        Run again = compare(wanted);
+        again.assertSucceeded();
+        assertThat(again.err()).doesNotContain("style");
+        assertThat(again.out()).contains("dB from the line of dobi-distill");
+    }
+
     @Test
     void pageHoldsTheResults() throws IOException {
         compare().assertSucceeded();
@@ -160,6 +211,9 @@ final class CompareCommandTest {
         compare("--seed", 5).assertFailed(ExitCode.USAGE, "other settings");
         compare("--recipes", "none").assertFailed(ExitCode.USAGE, "no recipe 'none'");
         compare("--bits", "9").assertFailed(ExitCode.USAGE, "9");
+        compare("--target-bits", "2.5").assertFailed(ExitCode.USAGE, "--target-bits", "fmpq-style");
+        compare("--target-bits", "17", "--recipes", "fmpq-style").assertFailed(ExitCode.USAGE, "1 to 16");
+        compare("--steps", "2", "--budget", "9s").assertFailed(ExitCode.USAGE, "one of them");
         compare("--scope", "tail").assertFailed(ExitCode.USAGE, "--scope");
     }
 }

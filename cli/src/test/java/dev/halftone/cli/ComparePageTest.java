@@ -55,7 +55,23 @@ final class ComparePageTest {
                     .isEqualTo(number(browser, results + "[0].layers.filter(l => l.weight).length"));
             assertThat(browser.evaluate("document.getElementById('about').textContent"))
                     .asString()
-                    .contains(given == null ? "no recipe here trains" : "of training");
+                    .contains("of training");
+            if (given == null) {
+                assertThat(number(browser, "document.querySelectorAll('#plot .uniform').length"))
+                        .as("the line that mixed bits are held against")
+                        .isEqualTo(1);
+                assertThat(browser.evaluate("document.getElementById('mixed').innerText"))
+                        .asString()
+                        .contains("dobi-distill");
+                assertThat(browser.evaluate("document.getElementById('key').innerText"))
+                        .asString()
+                        .contains("bits of its own");
+                browser.evaluate(
+                        "document.querySelector('#plot a[aria-label*=\"3.6bit\"]').dispatchEvent(new MouseEvent('click', {cancelable: true}))");
+                assertThat(browser.evaluate("document.getElementById('tip').textContent"))
+                        .asString()
+                        .contains("the line of dobi-distill");
+            }
 
             // A recipe tells about itself, and tables can be sorted.
             browser.evaluate(
@@ -103,7 +119,11 @@ final class ComparePageTest {
                         "--bits",
                         "4,1",
                         "--recipes",
-                        "minmax,dobi",
+                        "minmax,dobi-distill,mixquant-style",
+                        "--target-bits",
+                        "3.6",
+                        "--steps",
+                        2,
                         "--images",
                         Samples.images(folder),
                         "-o",

@@ -6,6 +6,7 @@ import dev.halftone.nn.Site;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.OptionalDouble;
 
 /**
  * A quantization algorithm as a list of passes.
@@ -68,6 +69,29 @@ public record Recipe(String id, String paper, Fidelity fidelity, String summary,
                 changed.add(pass);
             }
         }
+        return new Recipe(id, paper, fidelity, summary, changed);
+    }
+
+    /** Returns whether a pass shares a budget of bits among layers, so that the budget can be chosen. */
+    public boolean allocates() {
+        return passes.stream().anyMatch(AllocateBits.class::isInstance);
+    }
+
+    /**
+     * Returns this recipe with another budget of bits.
+     *
+     * @param bits of a weight on average, its share of all bounds included
+     * @throws IllegalArgumentException if no pass shares bits among layers
+     */
+    public Recipe withTarget(double bits) {
+        if (!allocates()) {
+            throw new IllegalArgumentException("the recipe '" + id + "' gives all layers the same bits");
+        }
+        List<Pass> changed = passes.stream()
+                .map(pass -> pass instanceof AllocateBits shared
+                        ? new AllocateBits(shared.method(), OptionalDouble.of(bits), shared.inputs())
+                        : pass)
+                .toList();
         return new Recipe(id, paper, fidelity, summary, changed);
     }
 
