@@ -205,6 +205,6 @@ public final class Training {
     public static void export(SuperResolutionNetwork network, Map<String, String> about, Path file) throws IOException {
         Map<String, String> metadata = new LinkedHashMap<>(network.metadata());
         metadata.putAll(about);
-        Safetensors.write(file, metadata, StateDict.save(network.module()));
+        Safetensors.writeWithDigest(file, metadata, StateDict.save(network.module()));
     }
 }

@@ -83,7 +83,12 @@ public final class ModelFileFuzzTest {
                 new SwinIrConfig(3, 4, List.of(1), List.of(2), 8, 4, 2, SwinIrConfig.Head.DIRECT, false, 1);
         seeds.add(quantized(new SwinIr(light).initialize(new SplittableRandom(4)), 4, file));
         Files.delete(file);
-        return seeds;
+        // Under another key: a digest of the data would keep damage from everything behind it.
+        return seeds.stream()
+                .map(seed -> new String(seed, StandardCharsets.ISO_8859_1)
+                        .replace("halftone_data_sha256", "halftone_data_sha25_")
+                        .getBytes(StandardCharsets.ISO_8859_1))
+                .toList();
     }
 
     private static byte[] quantized(SuperResolutionNetwork network, int bits, Path file) throws IOException {

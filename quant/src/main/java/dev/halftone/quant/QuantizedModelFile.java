@@ -101,7 +101,7 @@ public final class QuantizedModelFile {
         m.put(FORMAT_KEY, FORMAT);
         m.putAll(metadata);
         m.put(LAYERS_KEY, String.join(",", layers));
-        Safetensors.write(file, m, tensors);
+        Safetensors.writeWithDigest(file, m, tensors);
     }
 
     private static List<StoredTensor> tensors(String name, QuantizedLayer q) {

@@ -237,7 +237,7 @@ public final class Trainer {
         }
         Map<String, String> m = new LinkedHashMap<>(metadata);
         m.put("step", Long.toString(step));
-        Safetensors.write(file, m, tensors);
+        Safetensors.writeWithDigest(file, m, tensors);
     }
 
     /**

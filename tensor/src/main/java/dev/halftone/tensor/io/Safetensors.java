@@ -40,6 +40,9 @@ import java.util.TreeMap;
  * @see <a href="https://github.com/huggingface/safetensors#format">the format</a>
  */
 public final class Safetensors {
+    /** The metadata key of the SHA-256 of the data; what readers see of the metadata does not have it. */
+    static final String DIGEST = "halftone_data_sha256";
+
     static final String FORMAT = "safetensors";
 
     /** The official reader's limit too. */
@@ -98,9 +101,15 @@ public final class Safetensors {
         if (length > MAX_HEADER_BYTES) {
             throw invalid(name, "its header has " + length + " bytes, more than " + MAX_HEADER_BYTES);
         }
-        Header header = new Header(name, content.asSlice(Long.BYTES + length));
+        MemorySegment data = content.asSlice(Long.BYTES + length);
+        Header header = new Header(name, data);
         header.read(decode(name, content.asSlice(Long.BYTES, length)));
-        return new WeightFile(name, FORMAT, WeightFile.sha256(content), header.metadata, List.of(), header.tensors());
+        Map<String, StoredTensor> tensors = header.tensors();
+        String digest = header.metadata.remove(DIGEST);
+        if (digest != null && !digest.equals(WeightFile.sha256(List.of(data)))) {
+            throw new InvalidFileException(name, "is damaged: its tensors are not those that were written");
+        }
+        return new WeightFile(name, FORMAT, WeightFile.sha256(List.of(content)), header.metadata, List.of(), tensors);
     }
 
     /**
@@ -114,9 +123,7 @@ public final class Safetensors {
      */
     public static void write(Path path, Map<String, String> metadata, Collection<StoredTensor> tensors)
             throws IOException {
-        List<StoredTensor> ordered = new ArrayList<>(tensors);
-        ordered.sort(
-                Comparator.comparingInt((StoredTensor t) -> t.dtype().bytes()).reversed());
+        List<StoredTensor> ordered = ordered(tensors);
         byte[] header = header(metadata, ordered);
         AtomicFile.write(path, out -> {
             out.write(ByteBuffer.allocate(Long.BYTES)
@@ -129,6 +136,27 @@ public final class Safetensors {
                 copy(tensor.data(), out, chunk);
             }
         });
+    }
+
+    /**
+     * Writes a file as {@link #write} does, with the SHA-256 of its data among the metadata: it is refused when the data is not what was
+     * written. Other software reads it like any other.
+     */
+    public static void writeWithDigest(Path path, Map<String, String> metadata, Collection<StoredTensor> tensors)
+            throws IOException {
+        Map<String, String> signed = new LinkedHashMap<>(metadata);
+        signed.put(
+                DIGEST,
+                WeightFile.sha256(
+                        ordered(tensors).stream().map(StoredTensor::data).toList()));
+        write(path, signed, tensors);
+    }
+
+    private static List<StoredTensor> ordered(Collection<StoredTensor> tensors) {
+        List<StoredTensor> ordered = new ArrayList<>(tensors);
+        ordered.sort(
+                Comparator.comparingInt((StoredTensor t) -> t.dtype().bytes()).reversed());
+        return ordered;
     }
 
     private static void copy(MemorySegment data, OutputStream out, byte[] chunk) throws IOException {

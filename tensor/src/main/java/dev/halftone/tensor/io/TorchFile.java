@@ -92,7 +92,7 @@ public final class TorchFile {
         return new WeightFile(
                 path,
                 isZip(content) ? "pytorch-zip" : "pytorch-legacy",
-                WeightFile.sha256(content),
+                WeightFile.sha256(List.of(content)),
                 Map.of(),
                 file.sections,
                 file.tensors);

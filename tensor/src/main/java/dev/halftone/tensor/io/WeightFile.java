@@ -147,11 +147,11 @@ public record WeightFile(
         }
     }
 
-    /** Returns the SHA-256 of some bytes, in lower-case hexadecimal. */
-    static String sha256(MemorySegment content) {
+    /** Returns the SHA-256 of some bytes, one piece after the other, in lower-case hexadecimal. */
+    static String sha256(List<MemorySegment> pieces) {
         try {
             MessageDigest digest = MessageDigest.getInstance("SHA-256");
-            digest.update(content.asByteBuffer());
+            pieces.forEach(piece -> digest.update(piece.asByteBuffer()));
             return HexFormat.of().formatHex(digest.digest());
         } catch (NoSuchAlgorithmException e) {
             throw new IllegalStateException("every Java platform has SHA-256", e);

@@ -118,6 +118,28 @@ class SafetensorsTest {
     }
 
     @Test
+    void aFileWithADigestIsRefusedWhenAnyBitOfItsDataChanges() throws IOException {
+        SplittableRandom random = new SplittableRandom(8);
+        List<StoredTensor> tensors =
+                List.of(random(random, "bytes", DType.U8, 5), random(random, "floats", DType.F32, 3));
+        Path path = folder.resolve("digest");
+        Safetensors.writeWithDigest(path, Map.of("k", "v"), tensors);
+        WeightFile file = WeightFile.read(path);
+        assertThat(file.metadata()).isEqualTo(Map.of("k", "v"));
+        assertSame(file.tensor("floats"), tensors.get(1));
+
+        byte[] bytes = Files.readAllBytes(path);
+        for (int bit = 8 * (bytes.length - 17); bit < 8 * bytes.length; bit++) {
+            byte[] damaged = bytes.clone();
+            damaged[bit / 8] ^= (byte) (1 << bit % 8);
+            Files.write(path, damaged);
+            assertThatThrownBy(() -> WeightFile.read(path))
+                    .isInstanceOf(InvalidFileException.class)
+                    .hasMessageEndingWith("is damaged: its tensors are not those that were written");
+        }
+    }
+
+    @Test
     void writesTheBytesThatTheOfficialLibraryWrites() throws IOException {
         Path path = folder.resolve("official.safetensors");
         Safetensors.write(
