@@ -14,6 +14,9 @@ import picocli.CommandLine.Option;
 
 /** Which layers are quantized, by which images, and on which the result is measured: what {@code quantize} and {@code compare} share. */
 final class ExperimentOptions {
+    /** Of {@code --calibration}: no folder, but the project's own images. A folder of that name is {@code ./procedural}. */
+    private static final String PROCEDURAL = "procedural";
+
     @Option(
             names = "--scope",
             paramLabel = "SCOPE",
@@ -24,10 +27,10 @@ final class ExperimentOptions {
             names = "--calibration",
             paramLabel = "DIR",
             description = {
-                "Images that recipes learn from, directly in a folder (default: the project's own): bounds are chosen and weights trained on patches of them made smaller.",
-                "Every fifth is held back to check what is learned."
+                "Images that recipes learn from, directly in a folder: bounds are chosen and weights trained on patches of them made smaller. Every fifth is held back to check what is learned.",
+                "Without a folder, or with the word procedural, no photograph is needed: images that the project draws itself."
             })
-    private @Nullable Path calibration;
+    private String calibration = PROCEDURAL;
 
     @Option(
             names = "--images",
@@ -59,17 +62,21 @@ final class ExperimentOptions {
 
     /** Reads the images to learn from. */
     Calibration calibration(Compute compute, int scale) throws IOException {
-        return Calibration.open(compute, calibration, scale, seed);
+        return Calibration.open(compute, isProcedural() ? null : Path.of(calibration), scale, seed);
     }
 
     /** Returns the folder of the images to learn from, or {@code generated}. */
     String calibrationName() {
-        return calibration == null ? "generated" : calibration.toString();
+        return isProcedural() ? "generated" : calibration;
     }
 
     /** Returns what images were learned from, without saying where they are. */
     String calibrationKind() {
-        return calibration == null ? "generated" : "photographs";
+        return isProcedural() ? "generated" : "photographs";
+    }
+
+    private boolean isProcedural() {
+        return calibration.equals(PROCEDURAL);
     }
 
     /** Returns the images to measure on. */

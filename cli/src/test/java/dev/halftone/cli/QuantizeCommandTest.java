@@ -210,6 +210,21 @@ final class QuantizeCommandTest {
         assertThat(Files.readAllBytes(output)).isNotEqualTo(Files.readAllBytes(other));
     }
 
+    /** The images to learn from that are there without any folder have a name. */
+    @Test
+    void learnsFromNoPhotograph() throws IOException {
+        quantize("2bit", output, "--recipe", "dobi").assertSucceeded();
+        Path named = folder.resolve("named.safetensors");
+        quantize("2bit", named, "--recipe", "dobi", "--calibration", "procedural")
+                .assertSucceeded();
+        assertThat(Files.readAllBytes(named)).isEqualTo(Files.readAllBytes(output));
+        assertThat(WeightFile.read(named).metadata()).containsEntry("calibration", "generated");
+        quantize("2bit", named, "--recipe", "dobi", "--calibration", images).assertSucceeded();
+        assertThat(Files.readAllBytes(named)).isNotEqualTo(Files.readAllBytes(output));
+        assertThat(WeightFile.read(named).metadata()).containsEntry("calibration", "photographs");
+        quantize("2bit", named, "--calibration", "./procedural").assertFailed(ExitCode.BAD_INPUT, "does not exist");
+    }
+
     @Test
     void printsATableAndWhereTheFileWent() {
         Run run = quantize("8bit", output, "--steps", 5);

@@ -17,7 +17,9 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.SplittableRandom;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Learns, layer by layer or block by block, how weights are rounded or clipped, and the bounds of inputs, such that each answers what it answers
@@ -36,9 +38,12 @@ import java.util.SplittableRandom;
  * @param weights what is learned about them
  * @param inputs whether the bounds of inputs are learned
  * @param drop how likely an element of an input stays unquantized, and one of the unit's input is the fp32 network's; 0 to 1
+ * @param fisher whether each error of a unit's output counts by the squared gradient, there, of the network's error ({@link
+ *     OutputGradients})
  * @param salience what the distance of weights from fp32, weighted by squared gradients, counts beside the output's error; 0 if nothing
  */
-public record Reconstruct(long steps, Part part, Learned weights, boolean inputs, double drop, double salience)
+public record Reconstruct(
+        long steps, Part part, Learned weights, boolean inputs, double drop, boolean fisher, double salience)
         implements Training {
     /** What is reconstructed at a time. */
     public enum Part {
@@ -92,21 +97,37 @@ public record Reconstruct(long steps, Part part, Learned weights, boolean inputs
         id.append(weights == Learned.NOTHING ? "" : ", " + weights.name().toLowerCase(Locale.ROOT));
         id.append(inputs ? ", inputs" : "");
         id.append(drop > 0 ? ", drop " + drop : "");
+        id.append(fisher ? ", squared gradients" : "");
         id.append(salience > 0 ? ", salience " + salience : "");
         return id.append(')').toString();
     }
 
     @Override
     public Pass withSteps(long other) {
-        return new Reconstruct(other, part, weights, inputs, drop, salience);
+        return new Reconstruct(other, part, weights, inputs, drop, fisher, salience);
     }
 
     private List<Unit> units(Quantization run) {
         return part == Part.BLOCK ? SequentialWalk.blocks(run) : SequentialWalk.layers(run);
     }
 
+    /** Says what the errors of a unit's output count. */
+    @FunctionalInterface
+    interface Weights {
+        /** Returns what errors are multiplied by before they are squared, of the shape of what the unit answers to all images. */
+        Tensor roots(Unit unit, Tensor answer);
+
+        /** Is told what the unit answers when it is done. */
+        default void settle(Unit unit, Tensor answer) {}
+    }
+
     @Override
     public void apply(Quantization run) {
+        apply(run, fisher ? new OutputGradients(run, units(run), run.images()) : null);
+    }
+
+    /** Does the same with other weights of errors, or with none. */
+    void apply(Quantization run, @Nullable Weights gradients) {
         long start = System.nanoTime();
         run.nextTraining();
         List<Unit> units = units(run);
@@ -117,7 +138,14 @@ public record Reconstruct(long steps, Part part, Learned weights, boolean inputs
             long until = Math.round((double) steps * (units.indexOf(unit) + 1) / units.size());
             Reconstruction one = new Reconstruction(run, unit, x, full, roots, random);
             try {
-                return one.train(done, until);
+                if (gradients != null) {
+                    one.weigh(gradients.roots(unit, one.chosenAnswer(x)));
+                }
+                Tensor answer = one.train(done, until);
+                if (gradients != null) {
+                    gradients.settle(unit, answer);
+                }
+                return answer;
             } finally {
                 one.close();
             }
@@ -134,6 +162,7 @@ public record Reconstruct(long steps, Part part, Learned weights, boolean inputs
         private final SplittableRandom random;
         private final Module body;
         private final List<ReconstructedLayer> layers = new ArrayList<>();
+        private @Nullable Tensor weight;
 
         Reconstruction(
                 Quantization run,
@@ -160,6 +189,27 @@ public record Reconstruct(long steps, Part part, Learned weights, boolean inputs
             }
         }
 
+        /** Sets what errors of the output are multiplied by from here on. */
+        void weigh(Tensor by) {
+            weight = by;
+        }
+
+        /** Returns the weighted mean squared error of what the unit answers to the first images. */
+        private double weighted(Tensor y) {
+            Tensor wanted = some(full.output(), 0, y.dim(0));
+            return (weight == null ? squares(y, wanted, 1) : squares(times(y, 0), times(wanted, 0), 1)) / y.size();
+        }
+
+        /** Returns what images from {@code at} on have, weighted. */
+        private Tensor times(Tensor y, int at) {
+            Tensor by = some(Objects.requireNonNull(weight), at, y.dim(0));
+            Tensor product = Tensor.zeros(y.shape());
+            for (int i = 0; i < y.size(); i++) {
+                product.array()[i] = y.array()[y.offset() + i] * by.array()[by.offset() + i];
+            }
+            return product;
+        }
+
         /** Puts the fp32 layers back. */
         void close() {
             if (!unit.isLayer()) {
@@ -177,7 +227,7 @@ public record Reconstruct(long steps, Part part, Learned weights, boolean inputs
             layers.forEach(layer -> layer.harden(true));
             Tensor y = answer(some(x, 0, n));
             layers.forEach(layer -> layer.harden(false));
-            return squares(y, some(full.output(), 0, n), 1) / y.size();
+            return weighted(y);
         }
 
         /** Does the steps that are left until a number of all steps, and returns the output. */
@@ -206,8 +256,12 @@ public record Reconstruct(long steps, Part part, Learned weights, boolean inputs
                 int n = Math.min(BATCH, x.dim(0));
                 int at = random.nextInt(x.dim(0) - n + 1);
                 Value y = body.forward(graph.constant(mixed(some(x, at, n), some(full.input(), at, n))));
-                Value loss =
-                        y.mseLoss(graph.constant(some(full.output(), at, n))).scale((float) scale);
+                Tensor wanted = some(full.output(), at, n);
+                if (weight != null) {
+                    y = y.multiply(graph.constant(some(weight, at, n)));
+                    wanted = times(wanted, at);
+                }
+                Value loss = y.mseLoss(graph.constant(wanted)).scale((float) scale);
                 float error = loss.tensor().item();
                 for (ReconstructedLayer layer : layers) {
                     Value drift = layer.drift();
@@ -236,8 +290,8 @@ public record Reconstruct(long steps, Part part, Learned weights, boolean inputs
                 }
             }
             Tensor y = chosenAnswer(x);
-            double power =
-                    squares(full.output(), full.output(), 0) / full.output().size();
+            Tensor signal = weight == null ? full.output() : times(full.output(), 0);
+            double power = squares(signal, signal, 0) / signal.size();
             SiteState first = unit.sites().getFirst();
             first.measure("errorBefore", before / Math.max(power, Double.MIN_NORMAL));
             first.measure("errorAfter", least / Math.max(power, Double.MIN_NORMAL));
@@ -246,8 +300,7 @@ public record Reconstruct(long steps, Part part, Learned weights, boolean inputs
 
         private double chosenError() {
             int n = Math.min(CHECKED, x.dim(0));
-            Tensor y = chosenAnswer(some(x, 0, n));
-            return squares(y, some(full.output(), 0, n), 1) / y.size();
+            return weighted(chosenAnswer(some(x, 0, n)));
         }
 
         /** Returns what the unit answers with the quantizers that its operands have now. */
@@ -279,7 +332,7 @@ public record Reconstruct(long steps, Part part, Learned weights, boolean inputs
     }
 
     /** Returns images {@code at} to {@code at + n}. */
-    private static Tensor some(Tensor images, int at, int n) {
+    static Tensor some(Tensor images, int at, int n) {
         Shape shape = images.shape().with(0, n);
         return Tensor.wrap(images.array(), images.offset() + at * (images.size() / images.dim(0)), shape);
     }

@@ -181,12 +181,13 @@ final class ReconstructTest {
 
     static List<Reconstruct> reconstructions() {
         return List.of(
-                new Reconstruct(160, Part.LAYER, Learned.ROUNDING, false, 0, 0),
-                new Reconstruct(160, Part.BLOCK, Learned.ROUNDING, false, 0, 0),
-                new Reconstruct(160, Part.BLOCK, Learned.NOTHING, true, 0, 0),
-                new Reconstruct(160, Part.BLOCK, Learned.ROUNDING, true, 0.5, 0),
-                new Reconstruct(160, Part.BLOCK, Learned.CLIPPING, true, 0, 0),
-                new Reconstruct(160, Part.BLOCK, Learned.CLIPPING, true, 0, 0.1));
+                new Reconstruct(160, Part.LAYER, Learned.ROUNDING, false, 0, false, 0),
+                new Reconstruct(160, Part.BLOCK, Learned.ROUNDING, false, 0, false, 0),
+                new Reconstruct(160, Part.BLOCK, Learned.ROUNDING, false, 0, true, 0),
+                new Reconstruct(160, Part.BLOCK, Learned.NOTHING, true, 0, false, 0),
+                new Reconstruct(160, Part.BLOCK, Learned.ROUNDING, true, 0.5, false, 0),
+                new Reconstruct(160, Part.BLOCK, Learned.CLIPPING, true, 0, false, 0),
+                new Reconstruct(160, Part.BLOCK, Learned.CLIPPING, true, 0, false, 0.1));
     }
 
     /** No unit answers worse than before, and the network is what it was but for weights on their grids. */
@@ -214,13 +215,81 @@ final class ReconstructTest {
         }
     }
 
+    /** Errors that all count alike are plain errors. */
+    @Test
+    void equalWeightsOfErrorsChangeNothing() {
+        Reconstruct plain = new Reconstruct(60, Part.BLOCK, Learned.ROUNDING, true, 0, false, 0);
+        Quantization one = quantized(3, Scope.ALL);
+        plain.apply(one);
+        Quantization other = quantized(3, Scope.ALL);
+        plain.apply(other, (unit, answer) -> Tensor.zeros(answer.shape()).fill(1));
+        Quantization weighted = quantized(3, Scope.ALL);
+        new Reconstruct(60, Part.BLOCK, Learned.ROUNDING, true, 0, true, 0).apply(weighted);
+        assertThat(stored(other)).isEqualTo(stored(one));
+        assertThat(stored(weighted)).isNotEqualTo(stored(one));
+    }
+
+    private static List<WeightFormat> stored(Quantization run) {
+        return run.sites().stream()
+                .flatMap(site -> site.weights().stream())
+                .map(WeightOperand::stored)
+                .toList();
+    }
+
+    /** What an error of a block counts is the gradient of the network's error there, the blocks before as they are settled. */
+    @Test
+    void weightsOfErrorsAreGradients() {
+        Quantization run = quantized(3, Scope.ALL);
+        List<SequentialWalk.Unit> units = SequentialWalk.blocks(run);
+        OutputGradients gradients = new OutputGradients(run, units, run.images());
+        SequentialWalk.visit(run, units, run.images(), (unit, x, full) -> {
+            Tensor answer = full.output().copy();
+            for (int i = 0; i < answer.size(); i++) {
+                answer.array()[i] += (float) (0.3 * random.nextGaussian());
+            }
+            Tensor g = gradients.of(unit, answer);
+            for (int trial = 0; trial < 3; trial++) {
+                Tensor direction = gaussian(answer.shape().dims());
+                double slope = 0;
+                for (int i = 0; i < g.size(); i++) {
+                    slope += (double) g.array()[i] * direction.array()[i];
+                }
+                double h = 0.01;
+                double difference = gradients.loss(unit, moved(answer, direction, h))
+                        - gradients.loss(unit, moved(answer, direction, -h));
+                assertThat(slope)
+                        .as("seed %d, unit %d", SEED, units.indexOf(unit))
+                        .isCloseTo(difference / (2 * h), within(0.02 * Math.abs(slope) + 1e-3));
+            }
+            double power = 0;
+            Tensor roots = gradients.roots(unit, answer);
+            for (int i = 0; i < roots.size(); i++) {
+                power += (double) roots.array()[i] * roots.array()[i] / roots.size();
+            }
+            assertThat(power).isCloseTo(1, within(1e-4));
+            gradients.settle(unit, answer);
+            return answer;
+        });
+        for (SiteState site : run.sites()) {
+            assertThat(site.site().slot().module()).isSameAs(site.layer().module());
+        }
+    }
+
+    private static Tensor moved(Tensor from, Tensor direction, double by) {
+        Tensor to = from.copy();
+        for (int i = 0; i < to.size(); i++) {
+            to.array()[i] += (float) (by * direction.array()[i]);
+        }
+        return to;
+    }
+
     /** The penalty keeps salient weights nearer to where they were. */
     @Test
     void salienceHoldsWeights() {
         double[] drift = new double[2];
         for (int i = 0; i < 2; i++) {
             Quantization run = quantized(2, Scope.BODY);
-            new Reconstruct(120, Part.BLOCK, Learned.CLIPPING, false, 0, i * 100).apply(run);
+            new Reconstruct(120, Part.BLOCK, Learned.CLIPPING, false, 0, false, i * 100).apply(run);
             for (SiteState site : run.sites()) {
                 drift[i] += site.weights().getFirst().error();
             }
@@ -249,16 +318,16 @@ final class ReconstructTest {
             assertThat(of).isEqualTo(15);
             assertThat(loss).isNotNaN();
         }));
-        Reconstruct reconstruct = new Reconstruct(15, Part.BLOCK, Learned.ROUNDING, true, 0.5, 0);
+        Reconstruct reconstruct = new Reconstruct(15, Part.BLOCK, Learned.ROUNDING, true, 0.5, false, 0);
         Distill.Cost cost = reconstruct.cost(run, Duration.ofMillis(20));
         assertThat(cost.step()).isPositive();
         assertThat(cost.once()).isPositive();
         reconstruct.apply(run);
         assertThat(seen).hasSize(15).endsWith(15L);
         assertThat(reconstruct.withSteps(7).steps()).isEqualTo(7);
-        assertThatThrownBy(() -> new Reconstruct(0, Part.BLOCK, Learned.NOTHING, true, 0, 0))
+        assertThatThrownBy(() -> new Reconstruct(0, Part.BLOCK, Learned.NOTHING, true, 0, false, 0))
                 .hasMessageContaining("at least 1 step");
-        assertThatThrownBy(() -> new Reconstruct(1, Part.BLOCK, Learned.NOTHING, true, 2, 0))
+        assertThatThrownBy(() -> new Reconstruct(1, Part.BLOCK, Learned.NOTHING, true, 2, false, 0))
                 .hasMessageContaining("probability 2.0");
     }
 }
