@@ -11,7 +11,7 @@ final class LengthOptions {
             names = "--steps",
             paramLabel = "N",
             description =
-                    "Training steps, where a recipe trains (without it and --budget: quantize trains the recipe's own, a quarter of them for SwinIR; compare 20s).")
+                    "Training steps, where a recipe trains (without it and --budget: quantize trains the recipe's own, 400 for the default one, and a quarter of them for SwinIR; compare 20s).")
     private @Nullable Long steps;
 
     @Option(

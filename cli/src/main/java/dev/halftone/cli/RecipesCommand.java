@@ -4,26 +4,39 @@ package dev.halftone.cli;
 import dev.halftone.quant.Pass;
 import dev.halftone.quant.Recipe;
 import dev.halftone.quant.recipe.Recipes;
+import java.io.IOException;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Parameters;
 
-/** Lists the quantization algorithms. */
-@Command(name = "recipes", description = "List the quantization recipes and where they come from.")
+/** Lists the quantization algorithms, or tells all about one. */
+@Command(
+        name = "recipes",
+        description = "List the quantization recipes and where they come from, or tell all about one.")
 final class RecipesCommand implements Callable<Integer> {
     private final Console console;
+
+    @Parameters(arity = "0..1", paramLabel = "ID", description = "A recipe: its passes, steps, paper and page.")
+    private @Nullable String id;
 
     RecipesCommand(Console console) {
         this.console = console;
     }
 
     @Override
-    public Integer call() {
+    public Integer call() throws IOException {
+        MethodPages pages = new MethodPages();
+        List<Recipe> chosen = id == null
+                ? Recipes.all()
+                : List.of(Recipes.byId(id)
+                        .orElseThrow(
+                                () -> new UsageException("there is no recipe '" + id + "'; `recipes` lists them")));
         if (console.json()) {
-            List<String> passes = Recipes.all().stream()
+            List<String> passes = chosen.stream()
                     .flatMap(recipe -> recipe.passes().stream())
                     .map(Pass::id)
                     .distinct()
@@ -31,12 +44,14 @@ final class RecipesCommand implements Callable<Integer> {
             console.print(Json.ofCommand("recipes")
                     .put(
                             "recipes",
-                            Recipes.all().stream().map(RecipesCommand::json).toList())
+                            chosen.stream().map(recipe -> json(recipe, pages)).toList())
                     .put(
                             "passes",
                             passes.stream()
                                     .map(id -> new Json().put("id", id).entries())
                                     .toList()));
+        } else if (id != null) {
+            print(chosen.getFirst(), pages);
         } else {
             Recipe standard = Recipes.all().getFirst();
             for (Recipe recipe : Recipes.all()) {
@@ -47,12 +62,41 @@ final class RecipesCommand implements Callable<Integer> {
         return ExitCode.OK;
     }
 
-    private static Map<String, @Nullable Object> json(Recipe recipe) {
+    private void print(Recipe recipe, MethodPages pages) {
+        console.print("%s%s", recipe.id(), recipe.equals(Recipes.all().getFirst()) ? " (default)" : "");
+        console.print("  %s", recipe.summary());
+        console.print("paper     %s", recipe.paper());
+        console.print("fidelity  %s: %s", fidelity(recipe), meaning(recipe));
+        int number = 1;
+        for (Pass pass : recipe.passes()) {
+            console.print(
+                    "pass %-4d %s%s", number++, pass.id(), pass.steps() > 0 ? ", " + pass.steps() + " steps" : "");
+        }
+        console.print(
+                "steps     %s",
+                recipe.trains()
+                        ? recipe.steps() + ", a quarter of them for SwinIR, unless --steps or --budget says otherwise"
+                        : "none: it does not train");
+        pages.of(recipe.id()).ifPresent(page -> console.print("page      %s", page));
+    }
+
+    private static String meaning(Recipe recipe) {
+        return switch (recipe.fidelity()) {
+            case PAPER -> "the paper's text, with the differences that the page states";
+            case CODE -> "the authors' published code where it differs from the text";
+            case STYLE -> "the idea, with details of our own";
+            case COMMON -> "a technique without one defining paper, or one combined from several";
+        };
+    }
+
+    private static Map<String, @Nullable Object> json(Recipe recipe, MethodPages pages) {
         return new Json()
                 .put("id", recipe.id())
                 .put("paper", recipe.paper())
                 .put("fidelity", fidelity(recipe))
                 .put("summary", recipe.summary())
+                .put("steps", recipe.steps())
+                .put("page", pages.of(recipe.id()).orElse(null))
                 .put("passes", recipe.passes().stream().map(Pass::id).toList())
                 .entries();
     }

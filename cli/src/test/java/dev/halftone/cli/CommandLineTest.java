@@ -91,6 +91,23 @@ final class CommandLineTest {
                 .containsEntry("name", "edsr")
                 .containsEntry("scale", 2);
         assertThat(Run.of("recipes").out()).contains("dobi", "minmax", "2DQuant");
+        assertThat(Run.of("recipes", "brecq").out())
+                .contains(
+                        "Li et al.",
+                        "code: ",
+                        "pass 1",
+                        "calibrate-weights",
+                        "600 steps",
+                        "800, ",
+                        "reconstruction.md");
+        assertThat(Run.of("recipes", "minmax").out()).contains("does not train");
+        Run.of("recipes", "none").assertFailed(ExitCode.USAGE, "no recipe 'none'");
+        assertThat((List<?>) Run.value(Run.of("recipes", "gptq", "--json").json(), "recipes"))
+                .singleElement()
+                .asInstanceOf(Run.OBJECT)
+                .containsEntry("id", "gptq")
+                .containsEntry("page", "docs/methods/rounding.md")
+                .containsEntry("steps", 0);
         Map<String, Object> recipes = Run.of("recipes", "--json").json();
         assertThat(recipes.get("recipes"))
                 .asInstanceOf(LIST)
