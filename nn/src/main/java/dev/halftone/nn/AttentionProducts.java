@@ -2,6 +2,7 @@
 package dev.halftone.nn;
 
 import dev.halftone.nn.op.WindowAttentionOp;
+import dev.halftone.tensor.Levels;
 import java.util.List;
 
 /**
@@ -54,6 +55,16 @@ public final class AttentionProducts extends Module implements BranchLayer {
      */
     public Products quantized(List<Integer> bits, Value bounds) {
         return new Products(new WindowAttentionOp(heads, window, shift, bits), biasTable.in(bounds), bounds);
+    }
+
+    /**
+     * Returns the products on operands that are rounded to levels.
+     *
+     * @param x whose graph it is in
+     * @param levels of queries (multiplied by {@code depth^-1/2}), keys, probabilities and values
+     */
+    public Products rounded(Value x, List<Levels> levels) {
+        return new Products(new WindowAttentionOp(heads, window, shift, List.of(), levels), biasTable.in(x), null);
     }
 
     @Override

@@ -42,7 +42,7 @@ public interface BranchLayer {
      * The products of attention.
      *
      * @param table of relative positions
-     * @param bounds {@code [4, 2]}; null where operands are not quantized
+     * @param bounds {@code [4, 2]}; null where operands are not quantized, or on levels that the op has
      */
     record Products(
             WindowAttentionOp attention,

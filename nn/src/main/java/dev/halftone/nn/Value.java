@@ -16,6 +16,7 @@ import dev.halftone.nn.op.LinearOp;
 import dev.halftone.nn.op.MatmulOp;
 import dev.halftone.nn.op.MseLossOp;
 import dev.halftone.nn.op.MultiplyOp;
+import dev.halftone.nn.op.NearestLevelOp;
 import dev.halftone.nn.op.NearestUpsampleOp;
 import dev.halftone.nn.op.PermuteOp;
 import dev.halftone.nn.op.PixelShuffleOp;
@@ -32,6 +33,7 @@ import dev.halftone.nn.op.WindowAttentionOp;
 import dev.halftone.nn.op.WindowPartitionOp;
 import dev.halftone.nn.op.WindowReverseOp;
 import dev.halftone.nn.op.ZeroPadOp;
+import dev.halftone.tensor.LevelTable;
 import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.kernels.PackedConv;
@@ -157,6 +159,11 @@ public final class Value {
     /** Quantization to {@code bits} and back, bounds {@code [1]} or one per channel, see {@link FakeQuantizeOp}. */
     public Value fakeQuantize(Value lower, Value upper, int bits) {
         return graph.apply(new FakeQuantizeOp(bits), this, lower, upper);
+    }
+
+    /** Every value replaced by the nearest level of a table, see {@link NearestLevelOp}. */
+    public Value nearestLevel(LevelTable table) {
+        return graph.apply(new NearestLevelOp(table), this);
     }
 
     /** The scalar mean absolute error against a target of the same shape. */

@@ -53,7 +53,7 @@ public final class WindowAttention extends Module {
         }
         BranchLayer.Part in = BranchLayer.of(qkv, x);
         BranchLayer.Part out = BranchLayer.of(projection, x);
-        boolean quantized = p.bounds() != null;
+        boolean quantized = p.attention().isQuantized();
         List<Value> operands =
                 new ArrayList<>(List.of(x, norm.weight().in(x), norm.bias().in(x)));
         if (quantized && in instanceof PackedLinears(var projections) && out instanceof PackedLinears(var last)) {
@@ -66,7 +66,8 @@ public final class WindowAttention extends Module {
         if (in instanceof Linears i
                 && out instanceof Linears o
                 && (i.bounds() != null) == quantized
-                && (o.bounds() != null) == quantized) {
+                && (o.bounds() != null) == quantized
+                && (p.bounds() != null) == quantized) {
             operands.add(p.table());
             operands.addAll(o.weightsAndBiases());
             operands.addAll(i.weightsAndBiases());

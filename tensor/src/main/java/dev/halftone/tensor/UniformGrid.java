@@ -10,7 +10,7 @@ package dev.halftone.tensor;
  * @param lower the level of code 0
  * @param upper the level of the last code, above {@code lower}
  */
-public record UniformGrid(int bits, float lower, float upper) {
+public record UniformGrid(int bits, float lower, float upper) implements Levels {
     /** Checks that the levels are distinct finite numbers. */
     public UniformGrid {
         if (bits < 1 || bits > 8) {
@@ -37,12 +37,14 @@ public record UniformGrid(int bits, float lower, float upper) {
      * Returns the code of a value: {@code rint((min(max(v, lower), upper) - lower) / scale())} in float32, half to even, at most
      * {@link #maxCode()}. NaN has code 0.
      */
+    @Override
     public int code(float v) {
         float clipped = Math.min(Math.max(v, lower), upper);
         return Math.min((int) Math.rint((clipped - lower) / scale()), maxCode());
     }
 
     /** Returns the level of a code, {@code scale() * code + lower}, each operation rounded to float32. */
+    @Override
     public float level(int code) {
         return scale() * code + lower;
     }

@@ -36,9 +36,9 @@ public record AttentionBranchOp(float epsilon, WindowAttentionOp attention, List
     /** Copies the list. */
     public AttentionBranchOp {
         bits = List.copyOf(bits);
-        if (bits.isEmpty() != attention.bits().isEmpty()) {
-            throw new IllegalArgumentException(
-                    "the inputs of linear layers have " + bits + " bits, those of attention " + attention.bits());
+        if (bits.isEmpty() != attention.bits().isEmpty() || !attention.levels().isEmpty()) {
+            throw new IllegalArgumentException("the inputs of linear layers have " + bits + " bits, those of attention "
+                    + attention.bits() + " and levels " + attention.levels());
         }
     }
 

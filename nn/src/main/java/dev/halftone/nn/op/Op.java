@@ -30,6 +30,7 @@ public sealed interface Op
                 MlpBranchOp,
                 MseLossOp,
                 MultiplyOp,
+                NearestLevelOp,
                 NearestUpsampleOp,
                 PackedAttentionBranchOp,
                 PackedMlpBranchOp,

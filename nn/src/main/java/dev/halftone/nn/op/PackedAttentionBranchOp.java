@@ -13,7 +13,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * What {@link AttentionBranchOp} computes with bits, but its linear layers run on packed codes: operands {@code x [N, H, W, C]}, weight
- * and bias of the {@link LayerNormOp}, and those of {@link WindowAttentionOp} after the first, the bias table and bounds {@code [4, 2]}.
+ * and bias of the {@link LayerNormOp}, and those of {@link WindowAttentionOp} after the first, the bias table and bounds {@code [4, 2]} unless it has levels.
  * It has no gradient.
  *
  * @param projections one packed layer to queries, keys and values, or one for each
@@ -29,6 +29,10 @@ public record PackedAttentionBranchOp(
         projections = List.copyOf(projections);
     }
 
+    private static boolean hasBounds(int operands) {
+        return operands > 4;
+    }
+
     @Override
     public Shape outputShape(Shape... inputs) {
         Shape x = new LayerNormOp(epsilon).outputShape(inputs[0], inputs[1], inputs[2]);
@@ -36,7 +40,10 @@ public record PackedAttentionBranchOp(
         for (QuantizedConv2dOp projection : projections) {
             outputs += PackedRows.outputShape(projection, x).dim(-1);
         }
-        Shape attended = attention.outputShape(x.with(-1, outputs), inputs[3], inputs[4]);
+        Shape qkv = x.with(-1, outputs);
+        Shape attended = hasBounds(inputs.length)
+                ? attention.outputShape(qkv, inputs[3], inputs[4])
+                : attention.outputShape(qkv, inputs[3]);
         Shape y = PackedRows.outputShape(output, attended);
         if (!y.equals(x)) {
             throw new IllegalArgumentException("attention branch: " + y + " cannot be added to " + x);
@@ -49,7 +56,7 @@ public record PackedAttentionBranchOp(
         AttentionGeometry g = attention.geometry(inputs[0].shape().with(-1, 3 * inputs[0].dim(-1)));
         AttentionGeometry one = new AttentionGeometry(1, g.window(), g.window(), g.heads(), g.depth(), g.window(), 0);
         float[][] biases = WindowAttentionOp.biases(g, inputs[3]);
-        AttentionGrids grids = attention.grids(inputs[4]);
+        AttentionGrids grids = attention.grids(hasBounds(inputs.length) ? inputs[4] : null);
         Kernels kernels = KernelProvider.kernels();
         int n = g.pixels();
         int channels = g.channels();

@@ -2,6 +2,7 @@
 package dev.halftone.nn.op;
 
 import dev.halftone.tensor.Compute;
+import dev.halftone.tensor.Levels;
 import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
@@ -21,28 +22,44 @@ import org.jspecify.annotations.Nullable;
  * v}, window reverse, roll back.
  *
  * <p>With bits, the operands of both products are quantized and dequantized (2DQuant, Liu et al. 2024), and a third operand {@code [4,
- * 2]} has the bounds of queries (multiplied by {@code depth^-1/2}), keys, probabilities and values.
+ * 2]} has the bounds of queries (multiplied by {@code depth^-1/2}), keys, probabilities and values. With levels they are rounded to these,
+ * and there is no third operand.
  *
  * @param heads divides C
  * @param window side of a window; divides H and W
  * @param shift 0 to {@code window - 1}
- * @param bits of the codes of queries, keys, probabilities and values; empty where they are not quantized
+ * @param bits of the codes of queries, keys, probabilities and values; empty where they are not quantized, or have levels
+ * @param levels of queries, keys, probabilities and values; empty where they are not quantized, or have bits
  */
-public record WindowAttentionOp(int heads, int window, int shift, List<Integer> bits) implements Op {
+public record WindowAttentionOp(int heads, int window, int shift, List<Integer> bits, List<Levels> levels)
+        implements Op {
     /** Windows whose bias gradients are summed as one, so that the order of the sum does not depend on the threads. */
     private static final int BLOCK = 8;
 
-    /** Copies the list. */
+    /** Copies the lists. */
     public WindowAttentionOp {
         bits = List.copyOf(bits);
-        if (!bits.isEmpty() && bits.size() != 4) {
-            throw new IllegalArgumentException("window attention has 4 operands, not bits for " + bits.size());
+        levels = List.copyOf(levels);
+        int quantized = bits.size() + levels.size();
+        if (quantized != 0 && (quantized != 4 || bits.size() == levels.size())) {
+            throw new IllegalArgumentException("window attention has 4 operands, not bits for " + bits.size()
+                    + " and levels for " + levels.size());
         }
     }
 
     /** Creates attention in fp32. */
     public WindowAttentionOp(int heads, int window, int shift) {
-        this(heads, window, shift, List.of());
+        this(heads, window, shift, List.of(), List.of());
+    }
+
+    /** Creates attention on quantized operands, whose bounds are an operand too. */
+    public WindowAttentionOp(int heads, int window, int shift, List<Integer> bits) {
+        this(heads, window, shift, bits, List.of());
+    }
+
+    /** Returns whether its operands are quantized. */
+    public boolean isQuantized() {
+        return !bits.isEmpty() || !levels.isEmpty();
     }
 
     @Override
@@ -65,9 +82,12 @@ public record WindowAttentionOp(int heads, int window, int shift, List<Integer> 
         return x.with(-1, g.channels());
     }
 
-    /** Returns the grids of operands with these bounds, or null where they are not quantized. */
+    /** Returns the levels of operands, with these bounds where there are any, or null where they are not quantized. */
     @Nullable
     AttentionGrids grids(@Nullable Tensor bounds) {
+        if (!levels.isEmpty()) {
+            return AttentionGrids.of(levels.get(0), levels.get(1), levels.get(2), levels.get(3));
+        }
         if (bits.isEmpty() || bounds == null) {
             return null;
         }
@@ -117,7 +137,7 @@ public record WindowAttentionOp(int heads, int window, int shift, List<Integer> 
         @Nullable Tensor[] result = new @Nullable Tensor[inputs.length];
         result[0] = wanted[0] ? dqkv : null;
         result[1] = wanted[1] ? tableGradient(g, total[0]) : null;
-        if (grids != null) {
+        if (!bits.isEmpty()) {
             result[2] = wanted[2] ? total[1] : null;
         }
         return result;

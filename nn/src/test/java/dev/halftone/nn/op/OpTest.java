@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.halftone.tensor.Compute;
+import dev.halftone.tensor.LevelTable;
 import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.Tensor;
 import java.util.ArrayList;
@@ -107,6 +108,17 @@ class OpTest {
     }
 
     @Test
+    void gradientsPassStraightThroughATableOfLevels() {
+        NearestLevelOp op = new NearestLevelOp(LevelTable.of(2, -1, 0, 0.25f, 2));
+        Tensor x = Tensor.of(new float[] {-1.5f, -1, -0.6f, 0.1f, 0.2f, 1.5f, 2, 2.5f}, 8);
+        Tensor y = OpCase.forward(op, Compute.shared(), new Tensor[] {x});
+        assertThat(y.toArray()).containsExactly(-1, -1, -1, 0, 0.25f, 2, 2, 2);
+        Tensor dy = Tensor.of(new float[] {1, 2, 3, 4, 5, 6, 7, 8}, 8);
+        Tensor[] dx = op.backward(Compute.shared(), new Tensor[] {x}, y, dy, new boolean[] {true});
+        assertThat(dx[0].toArray()).containsExactly(0, 2, 3, 4, 5, 6, 7, 0);
+    }
+
+    @Test
     void zeroPadsAndCropsAtOnce() {
         Tensor x = Tensor.of(new float[] {1, 2, 3, 4, 5, 6}, 1, 2, 3, 1);
         Tensor y = OpCase.forward(new ZeroPadOp(1, -1, -1, 2), Compute.shared(), new Tensor[] {x});
@@ -144,6 +156,7 @@ class OpTest {
         assertSameForEveryThreadCount(new LinearOp(), a, matrix, row);
         assertSameForEveryThreadCount(new LayerNormOp(1e-5f), a, row, row);
         assertSameForEveryThreadCount(new FakeQuantizeOp(2), a, lower, upper);
+        assertSameForEveryThreadCount(new NearestLevelOp(LevelTable.of(2, -0.5f, 0, 0.75f)), a);
     }
 
     private static void assertSameForEveryThreadCount(Op op, Tensor... inputs) {

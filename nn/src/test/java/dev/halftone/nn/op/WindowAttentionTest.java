@@ -8,6 +8,7 @@ import dev.halftone.nn.Gradients;
 import dev.halftone.nn.Graph;
 import dev.halftone.nn.Value;
 import dev.halftone.tensor.Compute;
+import dev.halftone.tensor.LevelTable;
 import dev.halftone.tensor.PackedCodes;
 import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.Tensor;
@@ -94,6 +95,27 @@ class WindowAttentionTest {
         assertClose(y.tensor(), z.tensor(), 2e-6);
         assertClose(gradients.of(x), expected.of(u), 5e-6);
         assertClose(gradients.of(b), expected.of(c), 1e-4);
+    }
+
+    @Test
+    void productsOnLevelsEqualElementaryOps() {
+        SplittableRandom r = new SplittableRandom(8);
+        Tensor qkv = random(r, 2, 8, 16, 30);
+        Tensor table = random(r, 49, 2);
+        Tensor seed = random(r, 2, 8, 16, 10);
+        LevelTable halves = LevelTable.of(3, -0.5f, -0.125f, 0, 0.125f, 0.5f);
+        LevelTable probabilities = LevelTable.of(3, 0, 0.015f, 0.03f, 0.125f, 0.25f, 0.5f);
+        List<LevelTable> tables = List.of(halves, LevelTable.of(2, -1, -0.5f, 0.25f, 1), probabilities, halves);
+
+        Graph one = Graph.recording(Compute.shared());
+        Value x = one.variable(qkv);
+        Value y = one.apply(new WindowAttentionOp(2, 4, 2, List.of(), List.copyOf(tables)), x, one.constant(table));
+        Graph many = Graph.recording(Compute.shared());
+        Value u = many.variable(qkv);
+        Value z = elementary(u, table, 2, 5, 4, 2, (v, i) -> v.nearestLevel(tables.get(i)));
+
+        assertClose(y.tensor(), z.tensor(), 2e-6);
+        assertClose(one.backward(y, seed).of(x), many.backward(z, seed).of(u), 5e-6);
     }
 
     private static Value elementary(Value qkv, Tensor table, int heads, int depth, int window, int shift) {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.tensor.kernels;
 
-import dev.halftone.tensor.UniformGrid;
+import dev.halftone.tensor.Levels;
 
 /**
- * The grids on which the operands of attention's two products are quantized.
+ * The levels to which the operands of attention's two products are rounded.
  *
  * @param queries of queries after their multiplication by {@code depth^-1/2}
  * @param keys of keys
@@ -12,9 +12,8 @@ import dev.halftone.tensor.UniformGrid;
  * @param values of values
  */
 public record AttentionGrids(CodeSteps queries, CodeSteps keys, CodeSteps probabilities, CodeSteps values) {
-    /** Prepares grids. */
-    public static AttentionGrids of(
-            UniformGrid queries, UniformGrid keys, UniformGrid probabilities, UniformGrid values) {
+    /** Prepares them. */
+    public static AttentionGrids of(Levels queries, Levels keys, Levels probabilities, Levels values) {
         return new AttentionGrids(
                 CodeSteps.of(queries), CodeSteps.of(keys), CodeSteps.of(probabilities), CodeSteps.of(values));
     }

@@ -50,7 +50,7 @@ public interface AttentionKernels {
      * @param dqkv is overwritten, where the windows have their pixels
      * @param dBias {@code [heads, pixels, stride]}: the gradients of biases, whatever the kind of window, are added here, window by window
      * @param dBounds {@code [4, 2]}: the gradients of the lower and upper bounds of queries, keys, probabilities and values are added here;
-     *     null exactly if {@code grids} is
+     *     those of tables have none; null exactly if {@code grids} is
      */
     void backward(
             AttentionGeometry g,

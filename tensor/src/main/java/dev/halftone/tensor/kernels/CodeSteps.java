@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.tensor.kernels;
 
+import dev.halftone.tensor.LevelTable;
+import dev.halftone.tensor.Levels;
 import dev.halftone.tensor.UniformGrid;
 import java.util.Arrays;
 import java.util.function.IntPredicate;
@@ -8,8 +10,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Codes as steps: a value's code is the number of {@link #rising} steps that it reaches plus that of {@link #falling} ones that it does
- * not exceed. For few bits these comparisons take less time than the grid's division, and they take in a function before the grid for
- * nothing.
+ * not exceed. For few bits these comparisons take less time than the grid's division, they take in a function before the grid for
+ * nothing, and a table of levels has nothing else.
  */
 public final class CodeSteps {
     /** Where GELU, which falls before and rises after, is least. */
@@ -18,16 +20,24 @@ public final class CodeSteps {
     /** Beyond, the division is cheaper than {@code 2^bits - 1} comparisons. */
     private static final int MOST_BITS = 4;
 
-    private final UniformGrid grid;
+    private final Levels levels;
     private final float[] rising;
     private final float[] falling;
     private final boolean takesInFunction;
 
-    private CodeSteps(UniformGrid grid, float[] rising, float[] falling, boolean takesInFunction) {
-        this.grid = grid;
+    private CodeSteps(Levels levels, float[] rising, float[] falling, boolean takesInFunction) {
+        this.levels = levels;
         this.takesInFunction = takesInFunction;
         this.rising = rising;
         this.falling = falling;
+    }
+
+    /** Returns the steps of the codes of these levels. */
+    public static CodeSteps of(Levels levels) {
+        return switch (levels) {
+            case UniformGrid grid -> of(grid);
+            case LevelTable table -> new CodeSteps(table, table.steps(), new float[0], false);
+        };
     }
 
     /** Returns the steps of a grid's codes; none for more than 4 bits. */
@@ -95,8 +105,20 @@ public final class CodeSteps {
     }
 
     /** Returns what the codes stand for. */
+    public Levels levels() {
+        return levels;
+    }
+
+    /**
+     * Returns what the codes stand for.
+     *
+     * @throws IllegalStateException if that is no grid
+     */
     public UniformGrid grid() {
-        return grid;
+        if (levels instanceof UniformGrid grid) {
+            return grid;
+        }
+        throw new IllegalStateException("codes of a grid are wanted, not of " + levels);
     }
 
     /** Returns whether values come before a function, so that {@link #grid} alone does not give their codes. */
@@ -117,7 +139,7 @@ public final class CodeSteps {
     /** Returns the code of a value. */
     public int code(float v) {
         if (rising.length == 0) {
-            return grid.code(v);
+            return levels.code(v);
         }
         int code = 0;
         for (float step : rising) {

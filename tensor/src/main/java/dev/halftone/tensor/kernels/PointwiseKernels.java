@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.tensor.kernels;
 
+import dev.halftone.tensor.LevelTable;
+import dev.halftone.tensor.Levels;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
 import java.util.Objects;
@@ -51,8 +53,8 @@ public interface PointwiseKernels {
     /** Returns the sum of {@code (a - b)^2} over the range. */
     double squaredError(Tensor a, Tensor b, int from, int to);
 
-    /** Computes {@code y = grid.level(grid.code(x))}. */
-    void fakeQuantize(Tensor x, UniformGrid grid, Tensor y, int from, int to);
+    /** Computes {@code y = levels.level(levels.code(x))}. */
+    void fakeQuantize(Tensor x, Levels levels, Tensor y, int from, int to);
 
     /**
      * Computes {@code dx = lower <= x && x <= upper ? dy : 0} and, in the fixed order of sums, what the bounds' gradients are made of;
@@ -100,6 +102,14 @@ public interface PointwiseKernels {
 
     /** Computes rows {@code [fromRow, toRow)} of {@code y = a + row} with {@code row[C]} broadcast over {@code a[rows, C]}. */
     void addRow(Tensor a, Tensor row, Tensor y, int fromRow, int toRow);
+
+    /** Returns the grid whose range has the gradient of {@code x} for these levels in {@link #fakeQuantizeGradient}. */
+    static UniformGrid range(Levels levels) {
+        return switch (levels) {
+            case UniformGrid grid -> grid;
+            case LevelTable table -> new UniformGrid(1, table.lower(), table.upper());
+        };
+    }
 
     /** Returns the end of the sum block that {@code start} lies in, at most {@code to}. */
     static int blockEnd(int start, int to) {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.tensor.kernels;
 
+import dev.halftone.tensor.Levels;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
+import dev.halftone.tensor.kernels.PointwiseKernels.FakeQuantizeSums;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
@@ -37,9 +39,9 @@ final class ScalarAttentionKernels implements AttentionKernels {
                 }
             }
             if (grids != null) {
-                given[0] = quantize(q, grids.queries().grid());
-                given[1] = quantize(k, grids.keys().grid());
-                given[2] = quantize(v, grids.values().grid());
+                given[0] = quantize(q, grids.queries().levels());
+                given[1] = quantize(k, grids.keys().levels());
+                given[2] = quantize(v, grids.values().levels());
             }
             e = new float[n][n];
             inverse = new float[n];
@@ -63,11 +65,11 @@ final class ScalarAttentionKernels implements AttentionKernels {
         }
 
         /** Replaces values by levels and returns what they were. */
-        static float[][] quantize(float[][] rows, UniformGrid grid) {
+        static float[][] quantize(float[][] rows, Levels levels) {
             float[][] before = Arrays.stream(rows).map(float[]::clone).toArray(float[][]::new);
             for (float[] row : rows) {
                 for (int i = 0; i < row.length; i++) {
-                    row[i] = grid.level(grid.code(row[i]));
+                    row[i] = levels.level(levels.code(row[i]));
                 }
             }
             return before;
@@ -110,7 +112,7 @@ final class ScalarAttentionKernels implements AttentionKernels {
                 Head h = new Head(g, qkv, biases[g.kind(window)], grids, pixels, head);
                 if (grids != null) {
                     h.normalise();
-                    Head.quantize(h.e, grids.probabilities().grid());
+                    Head.quantize(h.e, grids.probabilities().levels());
                     Arrays.fill(h.inverse, 1);
                 }
                 for (int i = 0; i < h.n; i++) {
@@ -152,8 +154,8 @@ final class ScalarAttentionKernels implements AttentionKernels {
                 float[][] p = h.e;
                 if (grids != null && dBounds != null) {
                     p = Arrays.stream(h.e).map(float[]::clone).toArray(float[][]::new);
-                    Head.quantize(p, grids.probabilities().grid());
-                    straightThrough(h.e, grids.probabilities().grid(), dp, dBounds, 2);
+                    Head.quantize(p, grids.probabilities().levels());
+                    straightThrough(h.e, grids.probabilities().levels(), dp, dBounds, 2);
                 }
                 float[][] dScore = dScores(h, dp);
                 for (int j = 0; j < h.n; j++) {
@@ -174,9 +176,9 @@ final class ScalarAttentionKernels implements AttentionKernels {
                     }
                 }
                 if (grids != null && dBounds != null) {
-                    straightThrough(h.given[0], grids.queries().grid(), dq, dBounds, 0);
-                    straightThrough(h.given[1], grids.keys().grid(), dk, dBounds, 1);
-                    straightThrough(h.given[2], grids.values().grid(), dv, dBounds, 3);
+                    straightThrough(h.given[0], grids.queries().levels(), dq, dBounds, 0);
+                    straightThrough(h.given[1], grids.keys().levels(), dk, dBounds, 1);
+                    straightThrough(h.given[2], grids.values().levels(), dv, dBounds, 3);
                 }
                 for (int i = 0; i < h.n; i++) {
                     int at = dqkv.offset() + pixels[i] * 3 * g.channels() + head * h.depth;
@@ -190,13 +192,17 @@ final class ScalarAttentionKernels implements AttentionKernels {
         }
     }
 
-    /** Turns the gradients of levels into those of what was quantized, and adds those of the bounds. */
-    private static void straightThrough(float[][] x, UniformGrid grid, float[][] d, Tensor dBounds, int row) {
+    /** Turns the gradients of levels into those of what was quantized, and adds those of the bounds of a grid. */
+    private static void straightThrough(float[][] x, Levels levels, float[][] d, Tensor dBounds, int row) {
         PointwiseKernels kernels = new ScalarPointwiseKernels();
+        UniformGrid grid = PointwiseKernels.range(levels);
         for (int i = 0; i < x.length; i++) {
             Tensor dRow = Tensor.of(d[i], d[i].length);
-            kernels.fakeQuantizeGradient(Tensor.of(x[i], x[i].length), grid, dRow, dRow, 0, d[i].length)
-                    .addTo(dBounds, row, grid);
+            FakeQuantizeSums sums =
+                    kernels.fakeQuantizeGradient(Tensor.of(x[i], x[i].length), grid, dRow, dRow, 0, d[i].length);
+            if (grid.equals(levels)) {
+                sums.addTo(dBounds, row, grid);
+            }
             System.arraycopy(dRow.array(), dRow.offset(), d[i], 0, d[i].length);
         }
     }

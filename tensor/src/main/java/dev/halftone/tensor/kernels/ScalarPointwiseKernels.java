@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.tensor.kernels;
 
+import dev.halftone.tensor.Levels;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
 import java.util.Objects;
@@ -95,10 +96,10 @@ final class ScalarPointwiseKernels implements PointwiseKernels {
     }
 
     @Override
-    public void fakeQuantize(Tensor x, UniformGrid grid, Tensor y, int from, int to) {
+    public void fakeQuantize(Tensor x, Levels levels, Tensor y, int from, int to) {
         PointwiseKernels.checkRange(from, to, x, y);
         for (int i = from; i < to; i++) {
-            y.array()[y.offset() + i] = grid.level(grid.code(x.array()[x.offset() + i]));
+            y.array()[y.offset() + i] = levels.level(levels.code(x.array()[x.offset() + i]));
         }
     }
 

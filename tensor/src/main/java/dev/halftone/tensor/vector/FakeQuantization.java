@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.tensor.vector;
 
+import dev.halftone.tensor.LevelTable;
+import dev.halftone.tensor.Levels;
 import dev.halftone.tensor.UniformGrid;
 import dev.halftone.tensor.kernels.CodeSteps;
 import dev.halftone.tensor.kernels.PointwiseKernels;
@@ -27,19 +29,49 @@ final class FakeQuantization {
 
     /** Computes the levels of {@code count} values. */
     static void levels(CodeSteps steps, float[] x, int at, float[] y, int to, int count) {
-        int i = steps.grid().bits() == 2 ? fourLevels(steps, x, at, y, to, count) : 0;
-        levels(steps.grid(), x, at + i, y, to + i, count - i);
+        if (steps.rising().length == 3) {
+            int i = fourLevels(steps, x, at, y, to, count);
+            rest(steps.levels(), x, at, y, to, i, count);
+            return;
+        }
+        switch (steps.levels()) {
+            case UniformGrid grid -> levels(grid, x, at, y, to, count);
+            case LevelTable table -> {
+                float[] rising = steps.rising();
+                float[] all = table.toArray();
+                int i = 0;
+                for (; i + LANES <= count; i += LANES) {
+                    nearest(FloatVector.fromArray(FLOATS, x, at + i), rising, all)
+                            .intoArray(y, to + i);
+                }
+                rest(table, x, at, y, to, i, count);
+            }
+        }
     }
 
-    /** The levels of 2-bit codes, chosen by comparisons: half the time of the division. */
+    private static FloatVector nearest(FloatVector v, float[] rising, float[] levels) {
+        FloatVector y = FloatVector.broadcast(FLOATS, levels[0]);
+        for (int i = 0; i < rising.length; i++) {
+            y = y.blend(levels[i + 1], v.compare(VectorOperators.GE, rising[i]));
+        }
+        return y;
+    }
+
+    private static void rest(Levels levels, float[] x, int at, float[] y, int to, int from, int count) {
+        for (int i = from; i < count; i++) {
+            y[to + i] = levels.level(levels.code(x[at + i]));
+        }
+    }
+
+    /** Four levels, chosen by comparisons: half the time of the division. */
     private static int fourLevels(CodeSteps steps, float[] x, int at, float[] y, int to, int count) {
         FloatVector first = FloatVector.broadcast(FLOATS, steps.rising()[0]);
         FloatVector second = FloatVector.broadcast(FLOATS, steps.rising()[1]);
         FloatVector third = FloatVector.broadcast(FLOATS, steps.rising()[2]);
-        FloatVector zero = FloatVector.broadcast(FLOATS, steps.grid().level(0));
-        FloatVector one = FloatVector.broadcast(FLOATS, steps.grid().level(1));
-        FloatVector two = FloatVector.broadcast(FLOATS, steps.grid().level(2));
-        FloatVector three = FloatVector.broadcast(FLOATS, steps.grid().level(3));
+        FloatVector zero = FloatVector.broadcast(FLOATS, steps.levels().level(0));
+        FloatVector one = FloatVector.broadcast(FLOATS, steps.levels().level(1));
+        FloatVector two = FloatVector.broadcast(FLOATS, steps.levels().level(2));
+        FloatVector three = FloatVector.broadcast(FLOATS, steps.levels().level(3));
         int i = 0;
         for (; i + LANES <= count; i += LANES) {
             FloatVector v = FloatVector.fromArray(FLOATS, x, at + i);
@@ -57,6 +89,15 @@ final class FakeQuantization {
      */
     static void scaledLevels(CodeSteps steps, float[] x, int at, int count, int stride, int factorAt) {
         FloatVector factor = FloatVector.fromArray(FLOATS, x, factorAt);
+        if (steps.levels() instanceof LevelTable table) {
+            float[] rising = steps.rising();
+            float[] all = table.toArray();
+            for (int j = 0; j < count; j++) {
+                FloatVector v = FloatVector.fromArray(FLOATS, x, at + j * stride);
+                nearest(v.mul(factor), rising, all).intoArray(x, at + j * stride);
+            }
+            return;
+        }
         FloatVector lower = FloatVector.broadcast(FLOATS, steps.grid().lower());
         FloatVector upper = FloatVector.broadcast(FLOATS, steps.grid().upper());
         FloatVector scale = FloatVector.broadcast(FLOATS, steps.grid().scale());
@@ -75,16 +116,16 @@ final class FakeQuantization {
         }
     }
 
-    /** The same for 2-bit codes. */
+    /** The same for four levels. */
     static void scaledFourLevels(CodeSteps steps, float[] x, int at, int count, int stride, int factorAt) {
         FloatVector factor = FloatVector.fromArray(FLOATS, x, factorAt);
         FloatVector first = FloatVector.broadcast(FLOATS, steps.rising()[0]);
         FloatVector second = FloatVector.broadcast(FLOATS, steps.rising()[1]);
         FloatVector third = FloatVector.broadcast(FLOATS, steps.rising()[2]);
-        FloatVector zero = FloatVector.broadcast(FLOATS, steps.grid().level(0));
-        FloatVector one = FloatVector.broadcast(FLOATS, steps.grid().level(1));
-        FloatVector two = FloatVector.broadcast(FLOATS, steps.grid().level(2));
-        FloatVector three = FloatVector.broadcast(FLOATS, steps.grid().level(3));
+        FloatVector zero = FloatVector.broadcast(FLOATS, steps.levels().level(0));
+        FloatVector one = FloatVector.broadcast(FLOATS, steps.levels().level(1));
+        FloatVector two = FloatVector.broadcast(FLOATS, steps.levels().level(2));
+        FloatVector three = FloatVector.broadcast(FLOATS, steps.levels().level(3));
         for (int j = 0; j < count; j++) {
             FloatVector v = FloatVector.fromArray(FLOATS, x, at + j * stride).mul(factor);
             zero.blend(one, v.compare(VectorOperators.GE, first))
@@ -113,9 +154,7 @@ final class FakeQuantization {
                     .add(lower)
                     .intoArray(y, to + i);
         }
-        for (; i < count; i++) {
-            y[to + i] = grid.level(grid.code(x[at + i]));
-        }
+        rest(grid, x, at, y, to, i, count);
     }
 
     /** See {@link PointwiseKernels#fakeQuantizeGradient}; {@code dx} may be {@code dy}. */

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.tensor.vector;
 
+import dev.halftone.tensor.Levels;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
 import dev.halftone.tensor.kernels.AttentionGeometry;
 import dev.halftone.tensor.kernels.AttentionGrids;
 import dev.halftone.tensor.kernels.AttentionKernels;
 import dev.halftone.tensor.kernels.CodeSteps;
+import dev.halftone.tensor.kernels.PointwiseKernels;
+import dev.halftone.tensor.kernels.PointwiseKernels.FakeQuantizeSums;
 import java.util.Arrays;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorOperators;
@@ -152,7 +155,7 @@ final class VectorAttentionKernels implements AttentionKernels {
 
     /** Turns {@code e} into the levels of probabilities. */
     private static void probabilities(Layout s, CodeSteps steps, float[] scratch) {
-        boolean four = steps.grid().bits() == 2;
+        boolean four = steps.rising().length == 3;
         for (int i = 0; i < s.stride; i += LANES) {
             if (four) {
                 FakeQuantization.scaledFourLevels(steps, scratch, s.scores + i, s.n, s.stride, s.inverse + i);
@@ -327,7 +330,7 @@ final class VectorAttentionKernels implements AttentionKernels {
                     FakeQuantization.levels(
                             grids.probabilities(), scratch, s.scores, scratch, s.levels, s.n * s.stride);
                     straightThrough(
-                            grids.probabilities().grid(), scratch, s.scores, s.dScores, s.n * s.stride, dBounds, 2);
+                            grids.probabilities().levels(), scratch, s.scores, s.dScores, s.n * s.stride, dBounds, 2);
                 }
                 for (int i = 0; i < s.stride; i += LANES) {
                     softmaxGradient(scratch, s.scores + i, s.dScores + i, s.n, s.stride);
@@ -356,9 +359,9 @@ final class VectorAttentionKernels implements AttentionKernels {
             }
             if (grids != null && dBounds != null) {
                 int given = s.given - s.q;
-                straightThrough(grids.queries().grid(), scratch, given + s.q, s.y, channels * s.stride, dBounds, 0);
-                straightThrough(grids.keys().grid(), scratch, given + s.k, s.dk, s.n * channels, dBounds, 1);
-                straightThrough(grids.values().grid(), scratch, given + s.v, s.dv, s.n * channels, dBounds, 3);
+                straightThrough(grids.queries().levels(), scratch, given + s.q, s.y, channels * s.stride, dBounds, 0);
+                straightThrough(grids.keys().levels(), scratch, given + s.k, s.dk, s.n * channels, dBounds, 1);
+                straightThrough(grids.values().levels(), scratch, given + s.v, s.dv, s.n * channels, dBounds, 3);
             }
             for (int i = 0; i < s.n; i++) {
                 int at = dqkv.offset() + pixels[i] * 3 * channels;
@@ -385,11 +388,14 @@ final class VectorAttentionKernels implements AttentionKernels {
         }
     }
 
-    /** Turns the gradients of levels into those of what was quantized, and adds those of the bounds. */
+    /** Turns the gradients of levels into those of what was quantized, and adds those of the bounds of a grid. */
     private static void straightThrough(
-            UniformGrid grid, float[] scratch, int x, int d, int count, Tensor dBounds, int row) {
-        FakeQuantization.gradient(grid, scratch, x, scratch, d, scratch, d, 0, count)
-                .addTo(dBounds, row, grid);
+            Levels levels, float[] scratch, int x, int d, int count, Tensor dBounds, int row) {
+        UniformGrid grid = PointwiseKernels.range(levels);
+        FakeQuantizeSums sums = FakeQuantization.gradient(grid, scratch, x, scratch, d, scratch, d, 0, count);
+        if (grid.equals(levels)) {
+            sums.addTo(dBounds, row, grid);
+        }
     }
 
     /** Turns the gradients of the probabilities {@code p} into those of the scores. */

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.tensor.vector;
 
+import dev.halftone.tensor.LevelTable;
+import dev.halftone.tensor.Levels;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
+import dev.halftone.tensor.kernels.CodeSteps;
 import dev.halftone.tensor.kernels.PointwiseKernels;
 import dev.halftone.tensor.kernels.ScalarKernels;
 import java.util.Objects;
@@ -210,9 +213,15 @@ final class VectorPointwiseKernels implements PointwiseKernels {
     }
 
     @Override
-    public void fakeQuantize(Tensor x, UniformGrid grid, Tensor y, int from, int to) {
+    public void fakeQuantize(Tensor x, Levels levels, Tensor y, int from, int to) {
         PointwiseKernels.checkRange(from, to, x, y);
-        FakeQuantization.levels(grid, x.array(), x.offset() + from, y.array(), y.offset() + from, to - from);
+        switch (levels) {
+            case UniformGrid grid ->
+                FakeQuantization.levels(grid, x.array(), x.offset() + from, y.array(), y.offset() + from, to - from);
+            case LevelTable table ->
+                FakeQuantization.levels(
+                        CodeSteps.of(table), x.array(), x.offset() + from, y.array(), y.offset() + from, to - from);
+        }
     }
 
     @Override

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
+import dev.halftone.tensor.LevelTable;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
 import dev.halftone.tensor.kernels.AttentionGeometry;
@@ -59,6 +60,22 @@ class VectorAttentionKernelsTest {
                                 new UniformGrid(3, -1.5f, 1.7f),
                                 new UniformGrid(4, 0, 0.6f),
                                 new UniformGrid(1, -1, 0.5f)))
+                .check();
+        new Case(
+                        g,
+                        AttentionGrids.of(
+                                LevelTable.of(3, -0.4f, -0.1f, 0, 0.1f, 0.3f),
+                                new UniformGrid(2, -1.5f, 1.7f),
+                                LevelTable.of(2, 0, 0.05f, 0.5f, 1),
+                                LevelTable.of(1, -1, 0.5f)))
+                .check();
+        new Case(
+                        g,
+                        AttentionGrids.of(
+                                new UniformGrid(4, -0.4f, 0.4f),
+                                LevelTable.of(2, -1, -0.5f, 0, 2),
+                                LevelTable.of(3, 0, 0.02f, 0.05f, 0.1f, 0.5f, 1),
+                                new UniformGrid(2, -1, 0.5f)))
                 .check();
     }
 

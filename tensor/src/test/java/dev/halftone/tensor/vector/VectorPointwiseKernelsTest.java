@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.halftone.tensor.LevelTable;
 import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
@@ -116,6 +117,17 @@ final class VectorPointwiseKernelsTest {
                 }
             }
         }
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {2, 3, 4, 5, 16, 255})
+    void tablesOfLevels(int size) {
+        float[] levels = new float[size];
+        for (int i = 0; i < size; i++) {
+            levels[i] = -1.25f + (float) Math.pow((i + 1.0) / size, 3);
+        }
+        LevelTable table = LevelTable.of(8, levels);
+        assertSame("fakeQuantize " + size, (k, a, b, y, from, to) -> k.fakeQuantize(a, table, y, from, to));
     }
 
     @ParameterizedTest
