@@ -11,6 +11,7 @@ import dev.halftone.nn.Site;
 import dev.halftone.quant.ActivationQuantizer;
 import dev.halftone.quant.BitOperations;
 import dev.halftone.quant.FullPrecision;
+import dev.halftone.quant.LevelQuantizer;
 import dev.halftone.quant.NormalizedQuantizer;
 import dev.halftone.quant.Quantization;
 import dev.halftone.quant.Quantization.LayerReport;
@@ -18,6 +19,7 @@ import dev.halftone.quant.QuantizedLayer;
 import dev.halftone.quant.TrainingReport;
 import dev.halftone.quant.UniformQuantizer;
 import dev.halftone.tensor.Compute;
+import dev.halftone.tensor.LevelTable;
 import dev.halftone.tensor.UniformGrid;
 import dev.halftone.tensor.io.AtomicFile;
 import dev.halftone.tensor.kernels.ChannelNormalization;
@@ -153,6 +155,8 @@ record QuantizeReport(
                         .put("lower", grids.stream().map(UniformGrid::lower).toList())
                         .put("upper", grids.stream().map(UniformGrid::upper).toList())
                         .entries();
+            case LevelQuantizer(LevelTable table) ->
+                new Json().put("levels", table.toArray()).entries();
             case NormalizedQuantizer(ChannelNormalization normalization, ActivationQuantizer normalized) ->
                 new Json()
                         .put("offset", normalization.offset().toArray())

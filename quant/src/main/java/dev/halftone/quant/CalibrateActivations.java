@@ -4,6 +4,7 @@ package dev.halftone.quant;
 import dev.halftone.quant.calibration.Calibrator;
 import dev.halftone.quant.calibration.Histogram;
 import dev.halftone.quant.calibration.Tails;
+import dev.halftone.tensor.Levels;
 import dev.halftone.tensor.UniformGrid;
 import java.util.Map;
 
@@ -36,7 +37,7 @@ public record CalibrateActivations(Calibrator calibrator) implements Pass {
     }
 
     /** Returns {@code |x - xq|^2 / |x|^2}. */
-    static double relativeError(Histogram seen, UniformGrid grid) {
-        return seen.squaredError(grid) / Math.max(seen.sumOfSquares(), Double.MIN_NORMAL);
+    static double relativeError(Histogram seen, Levels levels) {
+        return seen.squaredError(levels) / Math.max(seen.sumOfSquares(), Double.MIN_NORMAL);
     }
 }

@@ -33,6 +33,11 @@ public record NormalizedQuantizer(ChannelNormalization normalization, Activation
     }
 
     @Override
+    public boolean runsPacked() {
+        return normalized.runsPacked();
+    }
+
+    @Override
     public Value apply(Value x) {
         if (normalized instanceof FullPrecision) {
             return x;

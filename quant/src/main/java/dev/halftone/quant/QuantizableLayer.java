@@ -9,6 +9,8 @@ import dev.halftone.nn.Parameter;
 import dev.halftone.nn.Site;
 import dev.halftone.nn.Site.Role;
 import dev.halftone.nn.Value;
+import dev.halftone.tensor.LevelTable;
+import dev.halftone.tensor.Levels;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
 import java.util.ArrayList;
@@ -307,7 +309,7 @@ sealed interface QuantizableLayer {
         @Override
         public Module pack(List<WeightFormat> weights, List<ActivationQuantizer> inputs) {
             return new QuantizedAttention(
-                    products, inputs.stream().map(QuantizableLayer::grid).toList());
+                    products, inputs.stream().map(QuantizableLayer::levels).toList());
         }
     }
 
@@ -355,9 +357,14 @@ sealed interface QuantizableLayer {
 
     /** Returns the layer of a weight and an input: on packed codes if both are quantized uniformly, else on the dequantized weight. */
     static Module quantized(WeightFormat weight, ActivationQuantizer input, @Nullable Tensor bias) {
-        return weight instanceof UniformWeight uniform && input.bits() != FullPrecision.BITS
+        return weight instanceof UniformWeight uniform && input.runsPacked()
                 ? QuantizedConv2d.of(uniform, input, bias)
                 : new DequantizedLayer(weight, input, bias);
+    }
+
+    /** Returns the levels of an input that is quantized the same everywhere. */
+    static Levels levels(ActivationQuantizer input) {
+        return input instanceof LevelQuantizer(LevelTable table) ? table : grid(input);
     }
 
     /** Returns the one grid of an input. */

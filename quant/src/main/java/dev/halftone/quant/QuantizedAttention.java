@@ -6,6 +6,7 @@ import dev.halftone.nn.BranchLayer;
 import dev.halftone.nn.Module;
 import dev.halftone.nn.Value;
 import dev.halftone.nn.op.Windows;
+import dev.halftone.tensor.Levels;
 import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
@@ -25,28 +26,31 @@ public final class QuantizedAttention extends Module implements BranchLayer {
     private static final int VALUES = 3;
 
     private final AttentionProducts products;
-    private final List<UniformGrid> inputs;
+    private final List<Levels> inputs;
 
-    /** Creates the layer with the grids of queries, keys, probabilities and values. */
-    QuantizedAttention(AttentionProducts products, List<UniformGrid> inputs) {
+    /** Creates the layer with the levels of queries, keys, probabilities and values. */
+    QuantizedAttention(AttentionProducts products, List<Levels> inputs) {
         this.products = products;
         this.inputs = List.copyOf(inputs);
     }
 
-    /** Returns the grids of queries, keys, probabilities and values. */
-    public List<UniformGrid> inputs() {
+    /** Returns the levels of queries, keys, probabilities and values. */
+    public List<Levels> inputs() {
         return inputs;
     }
 
     @Override
     public Products part(Value x) {
+        if (!inputs.stream().allMatch(UniformGrid.class::isInstance)) {
+            return products.rounded(x, inputs);
+        }
         Tensor bounds = Tensor.zeros(inputs.size(), 2);
         for (int i = 0; i < inputs.size(); i++) {
             bounds.set(inputs.get(i).lower(), i, 0);
             bounds.set(inputs.get(i).upper(), i, 1);
         }
         return products.quantized(
-                inputs.stream().map(UniformGrid::bits).toList(), x.graph().constant(bounds));
+                inputs.stream().map(Levels::bits).toList(), x.graph().constant(bounds));
     }
 
     @Override

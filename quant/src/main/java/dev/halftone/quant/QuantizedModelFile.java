@@ -11,6 +11,8 @@ import dev.halftone.nn.Site;
 import dev.halftone.nn.Site.Role;
 import dev.halftone.nn.StateDict;
 import dev.halftone.tensor.DType;
+import dev.halftone.tensor.LevelTable;
+import dev.halftone.tensor.Levels;
 import dev.halftone.tensor.PackedCodes;
 import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.Tensor;
@@ -43,6 +45,9 @@ import org.jspecify.annotations.Nullable;
  * input. A weight whose format is another than {@link UniformWeight} has a fourth entry in the list, the tag of its format, for example
  * {@code binary2/1}, and the tensors that the format says ({@link Codebook}, {@link BinaryCoding}, {@link Composite}, {@link Outliers}).
  *
+ * <p>An input that is rounded to a table of levels has {@code L.activation_levels} (F16, 2 to {@code 2^bits} numbers in ascending order) in
+ * the place of its bounds ({@link LevelQuantizer}), one of attention's products likewise {@code L.a_levels}.
+ *
  * <p>Queries, keys and values of attention are three layers {@code L.q}, {@code L.k} and {@code L.v} in the place of the linear
  * layer {@code L}. The products of attention {@code L} have no weight, which is told by 0 bits, and four pairs of bounds {@code
  * L.q_lower}, {@code L.q_upper} and likewise {@code k}, {@code a} (probabilities) and {@code v}; where these four have different bits, there are
@@ -54,6 +59,9 @@ public final class QuantizedModelFile {
     private static final String LAYERS_KEY = "quantized_layers";
     private static final String WEIGHT = ".weight";
     private static final String ACTIVATION = ".activation";
+    private static final String LOWER = "_lower";
+    private static final String UPPER = "_upper";
+    private static final String LEVELS = "_levels";
     private static final String OFFSET = ACTIVATION + "_offset";
     private static final String GAIN = ACTIVATION + "_gain";
 
@@ -88,10 +96,10 @@ public final class QuantizedModelFile {
                     // One digit where all four are the same.
                     layers.add(name + ":0:" + (bits.chars().distinct().count() == 1 ? bits.substring(0, 1) : bits));
                     for (int i = 0; i < attention.inputs().size(); i++) {
-                        UniformGrid grid = attention.inputs().get(i);
-                        String input = name + "." + QuantizedAttention.INPUTS.get(i);
-                        tensors.add(scalar(input + "_lower", grid.lower()));
-                        tensors.add(scalar(input + "_upper", grid.upper()));
+                        addLevels(
+                                tensors,
+                                name + "." + QuantizedAttention.INPUTS.get(i),
+                                attention.inputs().get(i));
                     }
                 }
                 default -> {}
@@ -118,9 +126,10 @@ public final class QuantizedModelFile {
         switch (input) {
             case FullPrecision _ -> {}
             case UniformQuantizer grid -> {
-                tensors.add(StoredTensor.of(name + ACTIVATION + "_lower", grid.lower()));
-                tensors.add(StoredTensor.of(name + ACTIVATION + "_upper", grid.upper()));
+                tensors.add(StoredTensor.of(name + ACTIVATION + LOWER, grid.lower()));
+                tensors.add(StoredTensor.of(name + ACTIVATION + UPPER, grid.upper()));
             }
+            case LevelQuantizer(LevelTable table) -> addLevels(tensors, name + ACTIVATION, table);
             case NormalizedQuantizer(ChannelNormalization channels, ActivationQuantizer normalized) -> {
                 addInput(tensors, name, normalized);
                 if (!(normalized instanceof FullPrecision)) {
@@ -128,6 +137,17 @@ public final class QuantizedModelFile {
                 }
                 tensors.add(StoredTensor.of(name + GAIN, channels.gain()));
             }
+        }
+    }
+
+    private static void addLevels(List<StoredTensor> tensors, String input, Levels levels) {
+        switch (levels) {
+            case UniformGrid grid -> {
+                tensors.add(scalar(input + LOWER, grid.lower()));
+                tensors.add(scalar(input + UPPER, grid.upper()));
+            }
+            case LevelTable table ->
+                tensors.add(StoredTensor.halves(input + LEVELS, Tensor.of(table.toArray(), table.size())));
         }
     }
 
@@ -299,8 +319,8 @@ public final class QuantizedModelFile {
             int out = shape.dim(-1);
             StoredTensor codes =
                     take(name + WEIGHT + "_codes", DType.U8, PackedCodes.byteLength(shape.size(), bits.weight()));
-            StoredTensor lower = take(name + WEIGHT + "_lower", DType.F32, 1, out);
-            StoredTensor upper = take(name + WEIGHT + "_upper", DType.F32, 1, out);
+            StoredTensor lower = take(name + WEIGHT + LOWER, DType.F32, 1, out);
+            StoredTensor upper = take(name + WEIGHT + UPPER, DType.F32, 1, out);
             if (problems.size() > before || codes == null || lower == null || upper == null) {
                 return null;
             }
@@ -333,14 +353,18 @@ public final class QuantizedModelFile {
         /** Returns how an input of {@code in} channels is quantized, or null if something is wrong with it. */
         private @Nullable ActivationQuantizer input(String name, int in, int bits) {
             boolean quantized = bits != FullPrecision.BITS;
-            UniformGrid grid = quantized ? grid(name + ACTIVATION, bits) : null;
+            Levels levels = quantized ? levels(name + ACTIVATION, bits) : null;
             boolean normalized = rest.containsKey(name + OFFSET) || rest.containsKey(name + GAIN);
             StoredTensor offset = normalized && quantized ? take(name + OFFSET, DType.F32, in) : null;
             StoredTensor gain = normalized ? take(name + GAIN, DType.F32, in) : null;
-            if ((quantized && grid == null) || (normalized && gain == null)) {
+            if ((quantized && levels == null) || (normalized && gain == null)) {
                 return null;
             }
-            ActivationQuantizer input = grid == null ? new FullPrecision() : UniformQuantizer.perTensor(grid);
+            ActivationQuantizer input = switch (levels) {
+                case null -> new FullPrecision();
+                case UniformGrid grid -> UniformQuantizer.perTensor(grid);
+                case LevelTable table -> new LevelQuantizer(table);
+            };
             if (gain == null || gain.shape().size() != in) {
                 return input;
             }
@@ -354,19 +378,33 @@ public final class QuantizedModelFile {
         }
 
         private @Nullable QuantizedAttention attention(String name, AttentionProducts products, Bits bits) {
-            List<UniformGrid> grids = new ArrayList<>();
+            List<Levels> inputs = new ArrayList<>();
             for (int i = 0; i < QuantizedAttention.INPUTS.size(); i++) {
-                UniformGrid grid = grid(name + "." + QuantizedAttention.INPUTS.get(i), bits.activation(i));
-                if (grid != null) {
-                    grids.add(grid);
+                Levels levels = levels(name + "." + QuantizedAttention.INPUTS.get(i), bits.activation(i));
+                if (levels != null) {
+                    inputs.add(levels);
                 }
             }
-            return grids.size() == QuantizedAttention.INPUTS.size() ? new QuantizedAttention(products, grids) : null;
+            return inputs.size() == QuantizedAttention.INPUTS.size() ? new QuantizedAttention(products, inputs) : null;
+        }
+
+        /** Returns a table where there is one, else a grid; null if something is wrong with it. */
+        private @Nullable Levels levels(String name, int bits) {
+            if (!rest.containsKey(name + LEVELS)) {
+                return grid(name, bits);
+            }
+            try {
+                StoredTensor stored = new StoredParts(rest, name).vector(LEVELS, DType.F16);
+                return LevelTable.of(bits, stored.toTensor().toArray());
+            } catch (IllegalArgumentException e) {
+                problems.add(name + " cannot be read: " + e.getMessage());
+                return null;
+            }
         }
 
         private @Nullable UniformGrid grid(String name, int bits) {
-            StoredTensor lower = take(name + "_lower", DType.F32, 1);
-            StoredTensor upper = take(name + "_upper", DType.F32, 1);
+            StoredTensor lower = take(name + LOWER, DType.F32, 1);
+            StoredTensor upper = take(name + UPPER, DType.F32, 1);
             if (lower == null
                     || upper == null
                     || lower.shape().size() != 1

@@ -95,6 +95,11 @@ public record UniformQuantizer(List<UniformGrid> grids) implements ActivationQua
     }
 
     @Override
+    public boolean runsPacked() {
+        return true;
+    }
+
+    @Override
     public Value apply(Value x) {
         return x.fakeQuantize(x.graph().constant(lower()), x.graph().constant(upper()), bits());
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant.calibration;
 
-import dev.halftone.tensor.UniformGrid;
+import dev.halftone.tensor.Levels;
 
 /** What a {@link Calibrator} knows about the values of a tensor, or of one of its channels. All values are finite. */
 public sealed interface Distribution permits Samples, Histogram {
@@ -34,7 +34,7 @@ public sealed interface Distribution permits Samples, Histogram {
     float quantile(double p);
 
     /** Returns the sum over all values of {@code (v - level(code(v)))^2}. */
-    double squaredError(UniformGrid grid);
+    double squaredError(Levels levels);
 
     /** Returns the values sorted into bins. */
     Histogram histogram();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant.calibration;
 
+import dev.halftone.tensor.Levels;
 import dev.halftone.tensor.Tensor;
-import dev.halftone.tensor.UniformGrid;
 
 /**
  * A streaming histogram with per-bin count, sum and sum of squares, for activations that are too many to keep.
@@ -238,11 +238,11 @@ public final class Histogram implements Distribution {
      * than 1e-5 of the error at 2 to 4 bits, and of the order of 1 % at 8.
      */
     @Override
-    public double squaredError(UniformGrid grid) {
+    public double squaredError(Levels levels) {
         double sum = 0;
         for (int i = 0; i < counts.length; i++) {
             if (counts[i] != 0) {
-                double level = grid.level(grid.code(mean(i)));
+                double level = levels.level(levels.code(mean(i)));
                 sum += squares[i] - 2 * level * sums[i] + counts[i] * level * level;
             }
         }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant.calibration;
 
+import dev.halftone.tensor.Levels;
 import dev.halftone.tensor.Tensor;
-import dev.halftone.tensor.UniformGrid;
 import java.util.Arrays;
 
 /** All values, exactly: for weights, and wherever the data is at hand at once. */
@@ -86,10 +86,10 @@ public final class Samples implements Distribution {
 
     /** {@inheritDoc} The differences are float32, as every fake quantizer makes them, and their squares add up in double. */
     @Override
-    public double squaredError(UniformGrid grid) {
+    public double squaredError(Levels levels) {
         double sum = 0;
         for (float v : values) {
-            double difference = v - grid.level(grid.code(v));
+            double difference = v - levels.level(levels.code(v));
             sum += difference * difference;
         }
         return sum;
