@@ -148,7 +148,8 @@ final class SwinIrRecipesTest {
                 "pact-style",
                 "clq-style",
                 "mixup-style",
-                "isquant-style"
+                "isquant-style",
+                "ptq4vit-style"
             })
     void everyRecipeIsExecuted(String id) {
         Recipe recipe = Recipes.byId(id).orElseThrow();
@@ -176,7 +177,7 @@ final class SwinIrRecipesTest {
 
     /** Files have the same bytes whatever the number of threads. */
     @ParameterizedTest
-    @ValueSource(strings = {"dobi-distill", "2dquant", "condiquant", "passionsr", "gptq"})
+    @ValueSource(strings = {"dobi-distill", "2dquant", "condiquant", "passionsr", "gptq", "ptq4vit-style"})
     void threadsDoNotChangeTheResult(String id, @TempDir Path folder) throws IOException {
         List<byte[]> files = new ArrayList<>();
         for (int threads : new int[] {1, 3}) {

@@ -3,6 +3,7 @@ package dev.halftone.quant;
 
 import dev.halftone.nn.Graph;
 import dev.halftone.nn.Value;
+import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.Tensor;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
@@ -50,11 +51,7 @@ public record GradientOutliers(double share, int inputs, int batches, long seed)
         for (int b = 0; b < batches; b++) {
             Graph graph = Graph.recording(run.compute());
             Value y = run.network().forward(graph.constant(run.batch(b)));
-            Tensor direction = Tensor.zeros(y.shape());
-            for (int i = 0; i < direction.size(); i++) {
-                direction.array()[i] = (float) random.nextGaussian();
-            }
-            var gradients = graph.backward(y, direction);
+            var gradients = graph.backward(y, direction(y.shape(), random));
             for (SiteState site : run.sites()) {
                 for (WeightOperand weight : site.weights()) {
                     float[] g = weight.own(gradients).toArray();
@@ -66,6 +63,15 @@ public record GradientOutliers(double share, int inputs, int batches, long seed)
             }
         }
         return squares;
+    }
+
+    /** Returns a random direction of outputs, each normal with variance 1. */
+    static Tensor direction(Shape outputs, SplittableRandom random) {
+        Tensor direction = Tensor.zeros(outputs);
+        for (int i = 0; i < direction.size(); i++) {
+            direction.array()[i] = (float) random.nextGaussian();
+        }
+        return direction;
     }
 
     /**

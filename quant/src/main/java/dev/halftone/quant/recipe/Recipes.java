@@ -15,6 +15,7 @@ public final class Recipes {
         ALL.addAll(TwoDQuant.recipes());
         ALL.add(CondiQuant.recipe());
         ALL.addAll(Baselines.recipes());
+        ALL.add(Ptq4Vit.recipe());
         ALL.add(DbdcPac.recipe());
         ALL.add(Pams.recipe());
         ALL.addAll(PassionSr.recipes());
