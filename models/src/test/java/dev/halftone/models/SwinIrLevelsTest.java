@@ -159,6 +159,19 @@ final class SwinIrLevelsTest {
                 .hasMessageContaining(attention + ".a cannot be read: levels that are not finite numbers in ascending");
     }
 
+    @Test
+    void repqHasPowersOfTheRootOfTwoBehindSoftmax() {
+        SwinIr low = network();
+        Quantization run = run(low, 4);
+        Recipes.byId("repq-style").orElseThrow().apply(run);
+        for (LayerReport layer : run.pack()) {
+            assertThat(layer.activation() instanceof LevelQuantizer)
+                    .as(layer.name())
+                    .isEqualTo(layer.name().endsWith(".a"));
+        }
+        assertThat(answer(low)).doesNotContain(Float.NaN);
+    }
+
     @ParameterizedTest
     @ValueSource(ints = {1, 2, 3, 4, 8})
     void ptq4VitHasTwoRangesBehindSoftmaxAndGelu(int bits) {

@@ -79,11 +79,17 @@ public final class LevelTable implements Levels {
 
     @Override
     public int code(float v) {
-        int code = 0;
-        for (float step : steps) {
-            code += v >= step ? 1 : 0;
+        int reached = 0;
+        int above = steps.length;
+        while (reached < above) {
+            int middle = (reached + above) / 2;
+            if (v >= steps[middle]) {
+                reached = middle + 1;
+            } else {
+                above = middle;
+            }
         }
-        return code;
+        return reached;
     }
 
     @Override

@@ -3,6 +3,7 @@ package dev.halftone.quant.recipe;
 
 import dev.halftone.quant.CalibrateActivations;
 import dev.halftone.quant.CalibrateWeights;
+import dev.halftone.quant.LogarithmicProbabilities;
 import dev.halftone.quant.NoisyBias;
 import dev.halftone.quant.Pass;
 import dev.halftone.quant.Recipe;
@@ -39,7 +40,11 @@ final class Transformed {
                         "repq-style",
                         "Li et al., RepQ-ViT (ICCV 2023)",
                         Fidelity.STYLE,
-                        "a grid for every input channel by DOBI, made one grid by scaling and shifting channels",
-                        List.of(new CalibrateActivations(DOBI), new ReparameterizeChannels(DOBI), WEIGHTS)));
+                        "a grid for every input channel by DOBI, made one grid by scaling and shifting channels; powers of sqrt 2 behind softmax",
+                        List.of(
+                                new CalibrateActivations(DOBI),
+                                new LogarithmicProbabilities(),
+                                new ReparameterizeChannels(DOBI),
+                                WEIGHTS)));
     }
 }
