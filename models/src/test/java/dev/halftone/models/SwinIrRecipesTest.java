@@ -149,7 +149,8 @@ final class SwinIrRecipesTest {
                 "clq-style",
                 "mixup-style",
                 "isquant-style",
-                "ptq4vit-style"
+                "ptq4vit-style",
+                "msfp-style"
             })
     void everyRecipeIsExecuted(String id) {
         Recipe recipe = Recipes.byId(id).orElseThrow();

@@ -16,6 +16,7 @@ public final class Recipes {
         ALL.add(CondiQuant.recipe());
         ALL.addAll(Baselines.recipes());
         ALL.add(Ptq4Vit.recipe());
+        ALL.add(Msfp.recipe());
         ALL.add(DbdcPac.recipe());
         ALL.add(Pams.recipe());
         ALL.addAll(PassionSr.recipes());
