@@ -55,7 +55,8 @@ final class AllocationOptions {
     @Option(
             names = "--allocate",
             paramLabel = "METHOD",
-            description = "Who decides: mixquant, fmpq or mlorq (default: fmpq; see docs/methods/allocation.md).")
+            description =
+                    "Who decides: mixquant, fmpq, mlorq or diffq (default: fmpq; see docs/methods/allocation.md).")
     private @Nullable String allocate;
 
     /** Reads {@code 900k}. */

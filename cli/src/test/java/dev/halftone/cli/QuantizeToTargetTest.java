@@ -41,7 +41,7 @@ final class QuantizeToTargetTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"mixquant", "fmpq", "mlorq"})
+    @ValueSource(strings = {"mixquant", "fmpq", "mlorq", "diffq"})
     void theFileHasNoMoreBitsThanAskedFor(String method) throws IOException {
         Map<String, Object> json =
                 quantize("--target-bits", 3.6, "--allocate", method, "--json").json();

@@ -150,7 +150,8 @@ final class SwinIrRecipesTest {
                 "mixup-style",
                 "isquant-style",
                 "ptq4vit-style",
-                "msfp-style"
+                "msfp-style",
+                "diffq-style"
             })
     void everyRecipeIsExecuted(String id) {
         Recipe recipe = Recipes.byId(id).orElseThrow();
@@ -178,7 +179,16 @@ final class SwinIrRecipesTest {
 
     /** Files have the same bytes whatever the number of threads. */
     @ParameterizedTest
-    @ValueSource(strings = {"dobi-distill", "2dquant", "condiquant", "passionsr", "gptq", "ptq4vit-style"})
+    @ValueSource(
+            strings = {
+                "dobi-distill",
+                "2dquant",
+                "condiquant",
+                "passionsr",
+                "gptq",
+                "ptq4vit-style",
+                "diffq-style"
+            })
     void threadsDoNotChangeTheResult(String id, @TempDir Path folder) throws IOException {
         List<byte[]> files = new ArrayList<>();
         for (int threads : new int[] {1, 3}) {

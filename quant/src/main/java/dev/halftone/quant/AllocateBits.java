@@ -44,13 +44,15 @@ public record AllocateBits(Method method, OptionalDouble target, boolean inputs)
         /** FMPQ: by what happens to the network's output when one operand is quantized, the worst as small as can be. */
         FMPQ,
         /** MLoRQ without ranks: by the same, the sum as small as can be. */
-        MLORQ;
+        MLORQ,
+        /** DiffQ: by widths that are learned as real numbers, with noise in the place of rounding. */
+        DIFFQ;
 
         private Allocator allocator() {
             return switch (this) {
                 case MIXQUANT -> new Descent();
                 case FMPQ -> new Threshold();
-                case MLORQ -> new Knapsack();
+                case MLORQ, DIFFQ -> new Knapsack();
             };
         }
 
@@ -108,10 +110,12 @@ public record AllocateBits(Method method, OptionalDouble target, boolean inputs)
                     target.orElse(average),
                     1 + (double) bounds / count));
         }
-        List<List<Choice>> choices = weights(run, weights, widths);
-        List<Choice> chosen = method.allocator().allocate(choices, budget);
-        if (inputs && run.options().quantizesActivations()) {
-            allocateInputs(run, widths, average);
+        List<SharedInputs> shared = inputs && run.options().quantizesActivations() ? sharedInputs(run) : List.of();
+        double[] learned = method == Method.DIFFQ ? learned(run, weights, shared, average) : new double[0];
+        List<Choice> chosen = method.allocator().allocate(weights(run, weights, widths, learned), budget);
+        if (!shared.isEmpty()) {
+            double[] ofInputs = Arrays.copyOfRange(learned, Math.min(weights.size(), learned.length), learned.length);
+            allocateInputs(run, shared, widths, average, ofInputs);
         }
         for (int i = 0; i < weights.size(); i++) {
             weights.get(i).allocate(chosen.get(i).bits());
@@ -127,10 +131,68 @@ public record AllocateBits(Method method, OptionalDouble target, boolean inputs)
         return 64L * weight.dim(-1) + 64;
     }
 
+    /** Inputs that have one width: those that attention's products multiply by each other, or one that is multiplied by a weight. */
+    private record SharedInputs(SiteState site, List<InputOperand> inputs, long uses) {}
+
+    private static List<SharedInputs> sharedInputs(Quantization run) {
+        Map<String, Double> multiplyAdds = MultiplyAdds.perPixel(run.compute(), run.network());
+        List<SharedInputs> shared = new ArrayList<>();
+        for (SiteState site : run.sites()) {
+            boolean together = site.weights().isEmpty();
+            for (int first = 0;
+                    first < site.inputs().size();
+                    first += together ? site.inputs().size() : 1) {
+                List<InputOperand> group =
+                        together ? site.inputs() : List.of(site.inputs().get(first));
+                long uses = Math.round(multiplyAdds.getOrDefault(site.site().name(), 0.0)
+                        * PIXELS
+                        * group.size()
+                        / site.inputs().size());
+                shared.add(new SharedInputs(site, group, uses));
+            }
+        }
+        return shared;
+    }
+
+    /** Returns learned widths, those of weights first. */
+    private static double[] learned(
+            Quantization run, List<WeightOperand> weights, List<SharedInputs> shared, double average) {
+        int bits = (int) Math.round(Math.clamp(average, 1, 8));
+        List<DiffQ.Operand> operands = new ArrayList<>();
+        for (WeightOperand weight : weights) {
+            weight.allocate(bits);
+            operands.add(new DiffQ.Operand(weight, List.of(), weight.values().size()));
+        }
+        new CalibrateWeights(BOUNDS, true).apply(run);
+        if (!shared.isEmpty()) {
+            shared.forEach(group -> group.inputs().forEach(input -> input.allocate(bits)));
+            new CalibrateActivations(BOUNDS).apply(run);
+            shared.forEach(group -> operands.add(new DiffQ.Operand(null, group.inputs(), group.uses())));
+        }
+        return DiffQ.learn(run, operands, average);
+    }
+
+    /**
+     * Returns the damage of a width, where another was learned to be as good for each bit of its size as those of the other operands: a
+     * step twice as large has four times the error.
+     */
+    private static double damage(double learned, int bits, long size) {
+        return size * Math.pow(4, learned - bits);
+    }
+
     /** Returns what every width costs and damages. */
-    private List<List<Choice>> weights(Quantization run, List<WeightOperand> weights, int[] widths) {
+    private List<List<Choice>> weights(Quantization run, List<WeightOperand> weights, int[] widths, double[] learned) {
         List<List<Choice>> choices = new ArrayList<>();
         weights.forEach(w -> choices.add(new ArrayList<>()));
+        if (method == Method.DIFFQ) {
+            for (int i = 0; i < weights.size(); i++) {
+                Tensor values = weights.get(i).values();
+                for (int bits : widths) {
+                    choices.get(i).add(new Choice(bits, codes(values, bits), damage(learned[i], bits, values.size())));
+                }
+            }
+            return choices;
+        }
         Outputs outputs = method == Method.MIXQUANT ? null : new Outputs(run);
         for (int bits : widths) {
             weights.forEach(weight -> weight.allocate(bits));
@@ -150,50 +212,41 @@ public record AllocateBits(Method method, OptionalDouble target, boolean inputs)
         return choices.stream().map(Choice::front).toList();
     }
 
-    private void allocateInputs(Quantization run, int[] widths, double average) {
-        Map<String, Double> multiplyAdds = MultiplyAdds.perPixel(run.compute(), run.network());
-        Map<InputOperand, Histogram> seen = run.observeInputs();
-        Outputs outputs = method == Method.MIXQUANT ? null : new Outputs(run);
-        List<List<InputOperand>> groups = new ArrayList<>();
+    private void allocateInputs(
+            Quantization run, List<SharedInputs> shared, int[] widths, double average, double[] learned) {
+        boolean measured = method != Method.DIFFQ;
+        Map<InputOperand, Histogram> seen = measured ? run.observeInputs() : Map.of();
+        Outputs outputs = measured && method != Method.MIXQUANT ? new Outputs(run) : null;
         List<List<Choice>> choices = new ArrayList<>();
         double budget = 0;
-        for (SiteState site : run.sites()) {
-            // Attention's products multiply their inputs by each other: one operand. Other inputs are each multiplied
-            // by a
-            // weight.
-            boolean together = site.weights().isEmpty();
-            for (int first = 0;
-                    first < site.inputs().size();
-                    first += together ? site.inputs().size() : 1) {
-                List<InputOperand> group =
-                        together ? site.inputs() : List.of(site.inputs().get(first));
-                long uses = Math.round(multiplyAdds.getOrDefault(site.site().name(), 0.0)
-                        * PIXELS
-                        * group.size()
-                        / site.inputs().size());
-                List<Choice> own = new ArrayList<>();
-                for (int bits : widths) {
-                    Map<InputOperand, UniformGrid> grids = new LinkedHashMap<>();
-                    for (InputOperand input : group) {
-                        Histogram values = seen.get(input);
-                        if (values != null) {
-                            grids.put(input, CalibrateActivations.grid(BOUNDS, input, values, bits));
-                        }
-                    }
-                    double damage = outputs == null
-                            ? roundoff(grids, seen) * uses
-                            : outputs.damage(new OneOperand(site, -1, null, grids));
-                    own.add(new Choice(bits, uses * bits, damage));
+        for (int i = 0; i < shared.size(); i++) {
+            SharedInputs group = shared.get(i);
+            long uses = group.uses();
+            List<Choice> own = new ArrayList<>();
+            for (int bits : widths) {
+                if (!measured) {
+                    own.add(new Choice(bits, uses * bits, damage(learned[i], bits, uses)));
+                    continue;
                 }
-                groups.add(group);
-                choices.add(Choice.front(own));
-                budget += uses * average;
+                Map<InputOperand, UniformGrid> grids = new LinkedHashMap<>();
+                for (InputOperand input : group.inputs()) {
+                    Histogram values = seen.get(input);
+                    if (values != null) {
+                        grids.put(input, CalibrateActivations.grid(BOUNDS, input, values, bits));
+                    }
+                }
+                double damage = outputs == null
+                        ? roundoff(grids, seen) * uses
+                        : outputs.damage(new OneOperand(group.site(), -1, null, grids));
+                own.add(new Choice(bits, uses * bits, damage));
             }
+            choices.add(Choice.front(own));
+            budget += uses * average;
         }
         List<Choice> chosen = method.allocator().allocate(choices, (long) Math.floor(budget));
-        for (int i = 0; i < groups.size(); i++) {
+        for (int i = 0; i < shared.size(); i++) {
             int bits = chosen.get(i).bits();
-            groups.get(i).forEach(input -> input.allocate(bits));
+            shared.get(i).inputs().forEach(input -> input.allocate(bits));
         }
     }
 

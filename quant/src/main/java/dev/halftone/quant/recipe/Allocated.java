@@ -27,7 +27,11 @@ final class Allocated {
                 recipe(
                         Method.MLORQ,
                         "Gordon et al., MLoRQ (2025)",
-                        "bits by the least sum of what quantizing layers does to the output, then the default recipe"));
+                        "bits by the least sum of what quantizing layers does to the output, then the default recipe"),
+                recipe(
+                        Method.DIFFQ,
+                        "Defossez et al., DiffQ (TMLR 2022)",
+                        "bits learned as real numbers, with noise in the place of rounding, then the default recipe"));
     }
 
     private static Recipe recipe(Method method, String paper, String summary) {
