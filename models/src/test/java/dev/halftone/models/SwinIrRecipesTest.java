@@ -151,7 +151,8 @@ final class SwinIrRecipesTest {
                 "isquant-style",
                 "ptq4vit-style",
                 "msfp-style",
-                "diffq-style"
+                "diffq-style",
+                "nupes-style"
             })
     void everyRecipeIsExecuted(String id) {
         Recipe recipe = Recipes.byId(id).orElseThrow();
@@ -187,7 +188,8 @@ final class SwinIrRecipesTest {
                 "passionsr",
                 "gptq",
                 "ptq4vit-style",
-                "diffq-style"
+                "diffq-style",
+                "nupes-style"
             })
     void threadsDoNotChangeTheResult(String id, @TempDir Path folder) throws IOException {
         List<byte[]> files = new ArrayList<>();

@@ -82,6 +82,11 @@ public record Codebook(
         return new ChannelGroups(shape.dim(-2), scale.dim(0));
     }
 
+    /** Returns what a code stands for at a place of the weight. */
+    float level(int index, int code) {
+        return level(groups(), index, code);
+    }
+
     private float level(ChannelGroups groups, int index, int code) {
         int out = shape.dim(-1);
         int at = groups.ofRow(index / out) * out + index % out;

@@ -5,16 +5,16 @@ import dev.halftone.nn.Gradients;
 import dev.halftone.nn.Parameter;
 import dev.halftone.nn.Value;
 import dev.halftone.tensor.Tensor;
-import dev.halftone.tensor.UniformGrid;
 
 /**
- * Learns for every weight whether it is rounded down or up (AdaRound, Nagel et al. 2020): with the code {@code f} below the weight,
+ * Learns for every weight which of two levels it takes, the one below or the one above (AdaRound, Nagel et al. 2020), or which of three,
+ * as the {@link Ladder} allows: with the lowest code {@code f} of them and {@code n} steps to the highest,
  *
- * <pre>{@code  w(v) = level(f + h(v)),   h(v) = clamp(sigmoid(v) (zeta - gamma) + gamma, 0, 1),   gamma = -0.1, zeta = 1.1}</pre>
+ * <pre>{@code  w(v) = level(f + n h(v)),   h(v) = clamp(sigmoid(v) (zeta - gamma) + gamma, 0, 1),   gamma = -0.1, zeta = 1.1}</pre>
  *
- * which begins at the weight itself, up to clipping. A regulariser, the mean over all weights of {@code 1 - |2 h - 1|^beta}, drives {@code
- * h} to 0 or 1, weakly at first: it is 0 for a fifth of the training, and then beta falls from 20 to 2. In the end {@code v >= 0} is
- * rounded up.
+ * which begins at the weight itself, up to clipping. A regulariser, the mean over all weights of {@code 1 - |2 r - 1|^beta}, {@code r} the
+ * way from the level below, drives weights to levels, weakly at first: it is 0 for a fifth of the training, and then beta falls from 20 to 2. In
+ * the end a weight takes the level that it is nearest to.
  */
 final class LearnedRounding implements LearnedWeight {
     static final double GAMMA = -0.1;
@@ -24,9 +24,10 @@ final class LearnedRounding implements LearnedWeight {
     private static final double LAST_BETA = 2;
 
     private final Parameter weight;
-    private final UniformQuantizer quantizer;
+    private final Ladder ladder;
     private final double regularization;
-    private final int[] below;
+    private final int[] from;
+    private final int[] reach;
     private final float[] v;
     private final AdamSteps steps;
 
@@ -34,28 +35,25 @@ final class LearnedRounding implements LearnedWeight {
      * Begins at the values of a weight.
      *
      * @param weight where the weight as it is at present is kept
+     * @param ladder its levels
      * @param regularization how much the regulariser counts
      */
-    LearnedRounding(Parameter weight, Tensor values, UniformQuantizer quantizer, double regularization) {
+    LearnedRounding(Parameter weight, Tensor values, Ladder ladder, double regularization) {
         this.weight = weight;
-        this.quantizer = quantizer;
+        this.ladder = ladder;
         this.regularization = regularization;
         int n = values.size();
-        below = new int[n];
+        from = new int[n];
+        reach = new int[n];
         v = new float[n];
         steps = new AdamSteps(n);
         for (int i = 0; i < n; i++) {
-            UniformGrid grid = grid(i);
-            double u = Math.clamp(
-                    ((double) values.array()[values.offset() + i] - grid.lower()) / grid.scale(), 0, grid.maxCode());
-            below[i] = Math.min((int) u, grid.maxCode() - 1);
-            v[i] = (float) -Math.log((ZETA - GAMMA) / (u - below[i] - GAMMA) - 1);
+            double u = ladder.position(i, values.array()[values.offset() + i]);
+            from[i] = ladder.from(i, u);
+            reach[i] = ladder.to(i, u) - from[i];
+            v[i] = (float) -Math.log((ZETA - GAMMA) / ((u - from[i]) / reach[i] - GAMMA) - 1);
         }
         harden(false);
-    }
-
-    private UniformGrid grid(int i) {
-        return quantizer.grid(i % weight.value().dim(-1));
     }
 
     private static double sigmoid(double x) {
@@ -91,12 +89,13 @@ final class LearnedRounding implements LearnedWeight {
         double beta = beta(progress);
         float[] chained = new float[v.length];
         for (int i = 0; i < v.length; i++) {
-            double d = g.array()[g.offset() + i] * (double) grid(i).scale();
+            double way = reach[i] * up(v[i]);
+            double d = g.array()[g.offset() + i] * ladder.slope(i, from[i] + way);
             if (!Double.isNaN(beta)) {
-                double t = 2 * up(v[i]) - 1;
+                double t = 2 * (way - Math.min((int) way, reach[i] - 1)) - 1;
                 d -= regularization / v.length * 2 * beta * Math.pow(Math.abs(t), beta - 1) * Math.signum(t);
             }
-            chained[i] = (float) (d * slope(v[i]));
+            chained[i] = (float) (d * reach[i] * slope(v[i]));
         }
         steps.step(v, chained, rate);
         harden(false);
@@ -113,21 +112,25 @@ final class LearnedRounding implements LearnedWeight {
         harden(false);
     }
 
+    private int code(int i) {
+        return from[i] + (int) (reach[i] * up(v[i]) + 0.5);
+    }
+
     @Override
     public void harden(boolean hard) {
         float[] w = weight.value().array();
         for (int i = 0; i < v.length; i++) {
-            UniformGrid grid = grid(i);
-            w[i] = hard
-                    ? grid.level(below[i] + (v[i] >= 0 ? 1 : 0))
-                    : (float) (grid.lower() + grid.scale() * (below[i] + up(v[i])));
+            w[i] = hard ? ladder.level(i, code(i)) : (float) ladder.at(i, from[i] + reach[i] * up(v[i]));
         }
     }
 
     @Override
     public void settle(WeightOperand operand) {
         harden(true);
-        operand.setValues(weight.value().copy());
-        operand.quantize(quantizer);
+        int[] codes = new int[v.length];
+        for (int i = 0; i < codes.length; i++) {
+            codes[i] = code(i);
+        }
+        ladder.settle(operand, codes);
     }
 }

@@ -57,7 +57,7 @@ public record Reconstruct(
     public enum Learned {
         /** Nothing: their quantizers stay. */
         NOTHING,
-        /** Whether each is rounded down or up. */
+        /** Whether each is rounded down or up; of a {@link Codebook}, whether it takes the nearest level or one beside it. */
         ROUNDING,
         /** How far the range of each output channel is clipped. */
         CLIPPING

@@ -49,7 +49,7 @@ final class ReconstructedLayer extends Module {
                             new LearnedRounding(
                                     parameter(name, values.copy(), Parameter.Layout.PLAIN),
                                     values,
-                                    weight.quantizer(),
+                                    ladder(weight, values.dim(-1)),
                                     Reconstruct.REGULARIZATION);
                         case CLIPPING ->
                             new LearnedClipping(
@@ -68,6 +68,16 @@ final class ReconstructedLayer extends Module {
                                     grid.grid(0).upper() - grid.grid(0).lower())
                             : null);
         }
+    }
+
+    private static Ladder ladder(WeightOperand weight, int channels) {
+        return switch (weight.chosen()) {
+            case UniformQuantizer grids -> new Ladder.Even(grids, channels);
+            case Codebook codebook -> new Ladder.Table(codebook);
+            case WeightFormat other ->
+                throw new IllegalStateException(
+                        weight.name() + " is stored as " + other.tag() + ", of which no roundings are learned");
+        };
     }
 
     @Override

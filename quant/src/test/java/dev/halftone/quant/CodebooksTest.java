@@ -114,6 +114,47 @@ final class CodebooksTest {
         }
     }
 
+    /** NUPES: the exponent of a layer is never worse for it than the network's. */
+    @Test
+    void exponentsOfLayersHaveNoMoreErrorThanOneForAll() {
+        double[][] errors = new double[2][];
+        for (int i = 0; i < 2; i++) {
+            TinyNetwork network = TinyNetwork.random(2);
+            Quantization run = new Quantization(
+                    Compute.shared(), network, new Options(4, FullPrecision.BITS, Scope.ALL), TinyNetwork.images(SEED));
+            new PowerQuant(i == 1, 1).apply(run);
+            errors[i] = run.sites().stream()
+                    .mapToDouble(site -> site.weights().getFirst().error())
+                    .toArray();
+            assertThat(run.pack().stream()
+                            .map(r -> r.measures().get("exponent"))
+                            .distinct())
+                    .hasSizeBetween(i == 0 ? 1 : 2, i == 0 ? 1 : 8);
+        }
+        double all = 0;
+        double own = 0;
+        for (int i = 0; i < errors[0].length; i++) {
+            // The search ends within a hundredth of the exponent.
+            assertThat(errors[1][i]).as("layer %d", i).isLessThanOrEqualTo(1.02 * errors[0][i]);
+            all += errors[0][i];
+            own += errors[1][i];
+        }
+        assertThat(own).isLessThan(all);
+    }
+
+    /** The best of some scales, of which the largest magnitude's is the first. */
+    @ParameterizedTest
+    @ValueSource(ints = {2, 3, 4, 8})
+    void scalesThatClipHaveLessError(int bits) {
+        Tensor w = gaussian(576, 6);
+        double whole = error(w, PowerQuant.quantize(w, bits, 0.7).dequantize());
+        double clipped = error(w, PowerQuant.quantize(w, bits, 0.7, 15).dequantize());
+        assertThat(clipped).as("seed %d", SEED).isLessThanOrEqualTo(whole * (1 + 1e-3));
+        if (bits < 4) {
+            assertThat(clipped).isLessThan(0.7 * whole);
+        }
+    }
+
     @Test
     void oneExponentServesTheNetwork() {
         TinyNetwork network = TinyNetwork.random(1);

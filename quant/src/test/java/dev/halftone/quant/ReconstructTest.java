@@ -78,7 +78,7 @@ final class ReconstructTest {
             Tensor w = gaussian(12, 5);
             UniformQuantizer clipped = grids(w, bits, trial % 2 == 0 ? 1 : 0.8);
             Parameter soft = new Holder().hold("w", w.copy());
-            LearnedRounding rounding = new LearnedRounding(soft, w, clipped, 0);
+            LearnedRounding rounding = new LearnedRounding(soft, w, new Ladder.Even(clipped, 5), 0);
             for (int i = 0; i < w.size(); i++) {
                 UniformGrid grid = clipped.grid(i % 5);
                 float inside = Math.clamp(w.array()[i], grid.lower(), grid.upper());
@@ -106,7 +106,7 @@ final class ReconstructTest {
         Tensor w = gaussian(12, 5);
         UniformQuantizer quantizer = grids(w, 3, 1);
         Parameter soft = new Holder().hold("w", w.copy());
-        LearnedRounding rounding = new LearnedRounding(soft, w, quantizer, 1);
+        LearnedRounding rounding = new LearnedRounding(soft, w, new Ladder.Even(quantizer, 5), 1);
         for (int step = 0; step < 400; step++) {
             rounding.learn(gradients(soft, Tensor.zeros(12, 5)), step / 400.0, 0.1);
         }
@@ -116,6 +116,73 @@ final class ReconstructTest {
         }
         rounding.harden(true);
         assertThat(soft.value().toArray()).isEqualTo(nearest);
+    }
+
+    /** On a table it begins at the weight too, and ends at the nearest level or at one beside it. */
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 3, 5, 8})
+    void roundingOnATableReachesTheLevelsBesideTheNearest(int bits) {
+        int moved = 0;
+        for (int trial = 0; trial < 5; trial++) {
+            Tensor w = gaussian(12, 5);
+            Codebook table = PowerQuant.quantize(w, bits, 0.6);
+            float[] levels = table.levels().toArray();
+            int last = bits == 1 ? 1 : levels.length - 2; // the last code has the level of the one before
+            Parameter soft = new Holder().hold("w", w.copy());
+            LearnedRounding rounding = new LearnedRounding(soft, w, new Ladder.Table(table), 0);
+            int[] nearest = new int[w.size()];
+            for (int i = 0; i < w.size(); i++) {
+                float scale = table.scale().get(0, i % 5);
+                float inside = Math.clamp(w.array()[i], scale * levels[0], scale * levels[last]);
+                assertThat(soft.value().array()[i])
+                        .as("seed %d, trial %d", SEED, trial)
+                        .isCloseTo(inside, within(1e-4f * scale));
+                for (int code = 0; code <= last; code++) {
+                    float least = Math.abs(scale * levels[nearest[i]] - w.array()[i]);
+                    nearest[i] = Math.abs(scale * levels[code] - w.array()[i]) < least ? code : nearest[i];
+                }
+            }
+            rounding.harden(true);
+            for (int i = 0; i < w.size(); i++) {
+                assertThat(soft.value().array()[i])
+                        .isCloseTo(table.scale().get(0, i % 5) * levels[nearest[i]], within(1e-6f));
+            }
+            for (int step = 0; step < 40; step++) {
+                rounding.learn(gradients(soft, gaussian(12, 5)), 0, 0.5);
+            }
+            rounding.harden(true);
+            for (int i = 0; i < w.size(); i++) {
+                float scale = table.scale().get(0, i % 5);
+                float value = soft.value().array()[i];
+                float low = scale * levels[Math.max(0, nearest[i] - 1)];
+                float high = scale * levels[Math.min(last, nearest[i] + 1)];
+                float middle = scale * levels[nearest[i]];
+                assertThat(value).isIn(low, middle, high);
+                moved += value == middle ? 0 : 1;
+            }
+        }
+        assertThat(moved).as("seed %d", SEED).isGreaterThan(30);
+    }
+
+    /** Half way between two positions is half way between their levels. */
+    @Test
+    void ladderOfATableIsPiecewiseLinear() {
+        Tensor w = gaussian(12, 5);
+        Ladder.Table ladder = new Ladder.Table(PowerQuant.quantize(w, 4, 0.6));
+        for (int i = 0; i < w.size(); i++) {
+            for (int code = 0; code < 14; code++) {
+                double low = ladder.level(i, code);
+                double high = ladder.level(i, code + 1);
+                assertThat(high).isGreaterThan(low);
+                assertThat(ladder.at(i, code)).isCloseTo(low, within(1e-7));
+                assertThat(ladder.at(i, code + 0.5)).isCloseTo((low + high) / 2, within(1e-7));
+                assertThat(ladder.slope(i, code + 0.5)).isCloseTo(high - low, within(1e-7));
+                assertThat(ladder.position(i, (float) ladder.at(i, code + 0.25)))
+                        .isCloseTo(code + 0.25, within(1e-3));
+            }
+            assertThat(ladder.position(i, 1e6f)).isEqualTo(14);
+            assertThat(ladder.position(i, -1e6f)).isZero();
+        }
     }
 
     @Test
@@ -281,6 +348,38 @@ final class ReconstructTest {
             to.array()[i] += (float) (by * direction.array()[i]);
         }
         return to;
+    }
+
+    static List<Pass> storing() {
+        return List.of(new PowerQuant(true, 5));
+    }
+
+    /** What is learned on stored forms keeps their form: the same bits in the file. */
+    @ParameterizedTest
+    @MethodSource("storing")
+    void storedFormsComeNearerAndStayWhatTheyAre(Pass storing) {
+        for (int bits : new int[] {2, 4}) {
+            Quantization run = quantized(bits, Scope.BODY);
+            storing.apply(run);
+            List<WeightFormat> before = run.sites().stream()
+                    .map(s -> s.weights().getFirst().stored())
+                    .toList();
+            new Reconstruct(200, Part.BLOCK, Learned.ROUNDING, false, 0, false, 0).apply(run);
+            int gained = 0;
+            for (int i = 0; i < run.sites().size(); i++) {
+                SiteState site = run.sites().get(i);
+                WeightFormat after = site.weights().getFirst().stored();
+                assertThat(after.tag()).isEqualTo(before.get(i).tag());
+                assertThat(after.storedBits()).isEqualTo(before.get(i).storedBits());
+                Double was = site.measures().get("errorBefore");
+                if (was != null) {
+                    double is = site.measures().getOrDefault("errorAfter", Double.NaN);
+                    assertThat(is).as(storing.id()).isLessThanOrEqualTo(was);
+                    gained += is < 0.97 * was ? 1 : 0;
+                }
+            }
+            assertThat(gained).as("%s, %d bits", storing.id(), bits).isPositive();
+        }
     }
 
     /** The penalty keeps salient weights nearer to where they were. */

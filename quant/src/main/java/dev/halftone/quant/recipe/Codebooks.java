@@ -6,14 +6,21 @@ import dev.halftone.quant.Pass;
 import dev.halftone.quant.PowerQuant;
 import dev.halftone.quant.Recipe;
 import dev.halftone.quant.Recipe.Fidelity;
+import dev.halftone.quant.Reconstruct;
+import dev.halftone.quant.Reconstruct.Learned;
+import dev.halftone.quant.Reconstruct.Part;
 import dev.halftone.quant.RoundGroups;
 import dev.halftone.quant.calibration.Dobi;
+import java.util.ArrayList;
 import java.util.List;
 
-/** Weights on tables of levels, without training; activations have the bounds of {@code dobi}. */
+/** Weights on tables of levels; activations have the bounds of {@code dobi}. */
 final class Codebooks {
     /** Of a group of {@code rtn-group}: eight channels of a 3 x 3 kernel. */
     private static final int INPUTS = 72;
+
+    /** For the whole network, as those of {@link Reconstructed}. */
+    private static final long STEPS = 800;
 
     private Codebooks() {}
 
@@ -30,11 +37,19 @@ final class Codebooks {
                         "Yvinec et al., PowerQuant (ICLR 2023)",
                         Fidelity.STYLE,
                         "a power of the weights on a uniform grid, one exponent for the network; needs no data",
-                        new PowerQuant()));
+                        new PowerQuant(false, 1)),
+                recipe(
+                        "nupes-style",
+                        "Yvinec et al., NUPES (2023)",
+                        Fidelity.STYLE,
+                        "a power for each layer, then the nearest level or one beside it as is best for each block's output",
+                        new PowerQuant(true, 29),
+                        new Reconstruct(STEPS, Part.BLOCK, Learned.ROUNDING, false, 0, false, 0)));
     }
 
-    private static Recipe recipe(String id, String paper, Fidelity fidelity, String summary, Pass weights) {
-        return new Recipe(
-                id, paper, fidelity, summary, List.of(new CalibrateActivations(new Dobi(Dobi.Variant.AUTO)), weights));
+    private static Recipe recipe(String id, String paper, Fidelity fidelity, String summary, Pass... weights) {
+        List<Pass> passes = new ArrayList<>(List.of(new CalibrateActivations(new Dobi(Dobi.Variant.AUTO))));
+        passes.addAll(List.of(weights));
+        return new Recipe(id, paper, fidelity, summary, passes);
     }
 }
