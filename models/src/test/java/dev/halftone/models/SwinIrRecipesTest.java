@@ -152,7 +152,8 @@ final class SwinIrRecipesTest {
                 "ptq4vit-style",
                 "msfp-style",
                 "diffq-style",
-                "nupes-style"
+                "nupes-style",
+                "slim-llm-plus"
             })
     void everyRecipeIsExecuted(String id) {
         Recipe recipe = Recipes.byId(id).orElseThrow();
@@ -189,7 +190,8 @@ final class SwinIrRecipesTest {
                 "gptq",
                 "ptq4vit-style",
                 "diffq-style",
-                "nupes-style"
+                "nupes-style",
+                "slim-llm-plus"
             })
     void threadsDoNotChangeTheResult(String id, @TempDir Path folder) throws IOException {
         List<byte[]> files = new ArrayList<>();

@@ -5,7 +5,7 @@ import dev.halftone.nn.Gradients;
 import dev.halftone.nn.Value;
 
 /** What a reconstruction learns about a weight. */
-sealed interface LearnedWeight permits LearnedRounding, LearnedClipping, LearnedWeight.Kept {
+sealed interface LearnedWeight permits LearnedRounding, LearnedClipping, LearnedGroupClipping, LearnedWeight.Kept {
     /** Returns the weight as it is at present, in the graph of {@code w}, the weight without quantization. */
     Value of(Value w);
 

@@ -59,7 +59,7 @@ public record Reconstruct(
         NOTHING,
         /** Whether each is rounded down or up; of a {@link Codebook}, whether it takes the nearest level or one beside it. */
         ROUNDING,
-        /** How far the range of each output channel is clipped. */
+        /** How far the range of each output channel is clipped, or of each group of inputs where a pass has stored weights in groups. */
         CLIPPING
     }
 

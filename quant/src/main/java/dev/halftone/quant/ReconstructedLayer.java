@@ -51,12 +51,7 @@ final class ReconstructedLayer extends Module {
                                     values,
                                     ladder(weight, values.dim(-1)),
                                     Reconstruct.REGULARIZATION);
-                        case CLIPPING ->
-                            new LearnedClipping(
-                                    parameter(name + "_lower", Tensor.zeros(values.dim(-1)), Parameter.Layout.PLAIN),
-                                    parameter(name + "_upper", Tensor.zeros(values.dim(-1)), Parameter.Layout.PLAIN),
-                                    values,
-                                    weight.bits());
+                        case CLIPPING -> clipping(weight, values, name);
                     });
         }
         for (InputOperand input : site.inputs()) {
@@ -68,6 +63,19 @@ final class ReconstructedLayer extends Module {
                                     grid.grid(0).upper() - grid.grid(0).lower())
                             : null);
         }
+    }
+
+    /** Returns the clipping of each output, or of each group of inputs where a stored form says that there are some. */
+    private LearnedWeight clipping(WeightOperand weight, Tensor values, String name) {
+        if (weight.chosen() instanceof WeightFormat stored) {
+            Parameter rounded = parameter(name, Tensor.zeros(values.shape()), Parameter.Layout.PLAIN);
+            return new LearnedGroupClipping(rounded, values, GroupGrids.of(stored));
+        }
+        return new LearnedClipping(
+                parameter(name + "_lower", Tensor.zeros(values.dim(-1)), Parameter.Layout.PLAIN),
+                parameter(name + "_upper", Tensor.zeros(values.dim(-1)), Parameter.Layout.PLAIN),
+                values,
+                weight.bits());
     }
 
     private static Ladder ladder(WeightOperand weight, int channels) {

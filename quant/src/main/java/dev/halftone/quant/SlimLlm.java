@@ -3,10 +3,10 @@ package dev.halftone.quant;
 
 import dev.halftone.quant.matrix.Cholesky;
 import dev.halftone.quant.matrix.Matrix;
+import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.Tensor;
 import java.util.Arrays;
 import java.util.Comparator;
-import java.util.TreeSet;
 import java.util.function.Function;
 import java.util.stream.IntStream;
 
@@ -21,11 +21,22 @@ import java.util.stream.IntStream;
  * <p>The published code chooses the number by the divergence of the softmax of outputs, which here are no logits, and fits grids again while
  * it rounds. A group of 1 bit has the levels of mean plus and minus the mean magnitude around it.
  *
+ * <p>For SliM-LLM+, whose ranges are learned afterwards ({@link LearnedGroupClipping}), weights are rounded to the nearest of the whole ranges.
+ *
  * @param inputs of a group at most, channels times taps
  * @param damping what is added to the diagonal of H, relative to its mean
  * @param lambda how much the errors of salient weights count, at least 1; the published default is 1
+ * @param rounding of weights
  */
-public record SlimLlm(int inputs, double damping, double lambda) implements Pass {
+public record SlimLlm(int inputs, double damping, double lambda, Rounding rounding) implements Pass {
+    /** How weights are rounded, once groups have their bits. */
+    public enum Rounding {
+        /** As GPTQ does, with bounds moved for salient weights. */
+        COMPENSATED,
+        /** To the nearest, between the smallest and the largest of a group. */
+        NEAREST
+    }
+
     private static final double NORM = 2.4;
     private static final int CANDIDATES = 50;
     private static final double REACH = 0.1;
@@ -40,7 +51,8 @@ public record SlimLlm(int inputs, double damping, double lambda) implements Pass
 
     @Override
     public String id() {
-        return "slim-llm(" + inputs + " inputs, lambda " + lambda + ")";
+        return "slim-llm(" + inputs + " inputs, "
+                + (rounding == Rounding.NEAREST ? "nearest)" : "lambda " + lambda + ")");
     }
 
     @Override
@@ -49,33 +61,6 @@ public record SlimLlm(int inputs, double damping, double lambda) implements Pass
         run.storeWeights((weight, input) -> {
             return store(weight.values(), weight.bits(), grams.apply(input));
         });
-    }
-
-    /** The grids of every group of every output: the level of code {@code q} is {@code step q + low}, in half precision. */
-    private static final class Grids {
-        final ChannelGroups groups;
-        final int[] bits;
-        final float[][] low;
-        final float[][] step;
-
-        Grids(ChannelGroups groups, int[] bits, int out) {
-            this.groups = groups;
-            this.bits = bits;
-            low = new float[bits.length][out];
-            step = new float[bits.length][out];
-        }
-
-        void set(int group, int output, double lower, double upper) {
-            low[group][output] = Halves.nearest(lower);
-            step[group][output] = Halves.nearest((upper - lower) / ((1 << bits[group]) - 1));
-        }
-
-        double nearest(int row, int output, double value) {
-            int group = groups.ofRow(row);
-            float s = step[group][output];
-            double code = s == 0 ? 0 : Math.rint((value - low[group][output]) / s);
-            return s * (float) Math.clamp(code, 0, (1 << bits[group]) - 1) + low[group][output];
-        }
     }
 
     /**
@@ -89,12 +74,30 @@ public record SlimLlm(int inputs, double damping, double lambda) implements Pass
         Matrix salience = salience(w, h);
         ChannelGroups groups = ChannelGroups.of(weight.shape(), inputs);
         int[] allocated = allocate(w, salience, bits, h, groups);
-        Grids grids = new Grids(groups, allocated, w.columns());
+        GroupGrids grids = new GroupGrids(groups, allocated, w.columns());
+        if (rounding == Rounding.NEAREST) {
+            return nearest(w, grids, weight.shape());
+        }
         for (int g = 0; g < groups.count(); g++) {
             calibrate(grids, g, w, salience);
         }
         Tensor rounded = Gptq.round(w, grids::nearest, h).levels().toTensor().reshape(weight.shape());
-        return stored(rounded, grids);
+        return grids.stored(rounded);
+    }
+
+    private static WeightFormat nearest(Matrix w, GroupGrids grids, Shape shape) {
+        for (int g = 0; g < grids.groups().count(); g++) {
+            for (int o = 0; o < w.columns(); o++) {
+                grids.set(g, o, grids.range(g, o, w));
+            }
+        }
+        Tensor rounded = Tensor.zeros(shape);
+        for (int i = 0; i < rounded.size(); i++) {
+            int row = i / w.columns();
+            int output = i % w.columns();
+            rounded.array()[i] = (float) grids.nearest(row, output, w.get(row, output));
+        }
+        return grids.stored(rounded);
     }
 
     /** Returns {@code W^2 / U_jj^2}. */
@@ -133,11 +136,10 @@ public record SlimLlm(int inputs, double damping, double lambda) implements Pass
                 allocated[rising[i]]--;
                 allocated[rising[rising.length - 1 - i]]++;
             }
-            Grids grids = new Grids(groups, allocated, w.columns());
+            GroupGrids grids = new GroupGrids(groups, allocated, w.columns());
             for (int g = 0; g < allocated.length; g++) {
                 for (int o = 0; o < w.columns(); o++) {
-                    double[] range = range(grids, g, o, w);
-                    grids.set(g, o, range[0], range[1]);
+                    grids.set(g, o, grids.range(g, o, w));
                 }
             }
             Matrix d = Matrix.zeros(w.rows(), w.columns());
@@ -155,47 +157,22 @@ public record SlimLlm(int inputs, double damping, double lambda) implements Pass
         return best;
     }
 
-    /** Returns the lowest and the highest level of a group of an output before it is calibrated. */
-    private static double[] range(Grids grids, int group, int output, Matrix w) {
-        double low = Double.POSITIVE_INFINITY;
-        double high = Double.NEGATIVE_INFINITY;
-        double sum = 0;
-        int n = 0;
-        for (int j = 0; j < w.rows(); j++) {
-            if (grids.groups.ofRow(j) == group) {
-                low = Math.min(low, w.get(j, output));
-                high = Math.max(high, w.get(j, output));
-                sum += w.get(j, output);
-                n++;
-            }
-        }
-        if (grids.bits[group] > 1) {
-            return new double[] {low, high};
-        }
-        double size = 0;
-        for (int j = 0; j < w.rows(); j++) {
-            if (grids.groups.ofRow(j) == group) {
-                size += Math.abs(w.get(j, output) - sum / n) / n;
-            }
-        }
-        return new double[] {sum / n - size, sum / n + size};
-    }
-
     /** Gives every output's grid of a group the factor of least loss. */
-    private void calibrate(Grids grids, int group, Matrix w, Matrix salience) {
-        double boundary = boundary(grids.groups, group, salience);
+    private void calibrate(GroupGrids grids, int group, Matrix w, Matrix salience) {
+        ChannelGroups groups = grids.groups();
+        double boundary = boundary(groups, group, salience);
         for (int o = 0; o < w.columns(); o++) {
-            double[] range = range(grids, group, o, w);
+            GroupGrids.Range range = grids.range(group, o, w);
             double best = 1;
             double least = Double.POSITIVE_INFINITY;
             for (int i = 0; i <= 2 * CANDIDATES; i++) {
                 // 1 first, so that it stays where nothing is better; then in turns above and below.
                 int steps = (i + 1) / 2;
                 double factor = 1 + (i % 2 == 0 ? -REACH : REACH) * steps / CANDIDATES;
-                grids.set(group, o, factor * range[0], factor * range[1]);
+                grids.set(group, o, range.times(factor));
                 double loss = 0;
                 for (int j = 0; j < w.rows(); j++) {
-                    if (grids.groups.ofRow(j) == group) {
+                    if (groups.ofRow(j) == group) {
                         double e = Math.abs(w.get(j, o) - grids.nearest(j, o, w.get(j, o)));
                         loss += Math.pow(e, NORM) * (salience.get(j, o) >= boundary ? lambda : 1);
                     }
@@ -205,7 +182,7 @@ public record SlimLlm(int inputs, double damping, double lambda) implements Pass
                     best = factor;
                 }
             }
-            grids.set(group, o, best * range[0], best * range[1]);
+            grids.set(group, o, range.times(best));
         }
     }
 
@@ -224,37 +201,5 @@ public record SlimLlm(int inputs, double damping, double lambda) implements Pass
         double mean = sum / n;
         // Salience is never negative and skewed: what is so far away is above the mean.
         return mean + 2 * Math.sqrt(Math.max(0, squares / n - mean * mean));
-    }
-
-    private static WeightFormat stored(Tensor rounded, Grids grids) {
-        TreeSet<Integer> widths = new TreeSet<>();
-        for (int bits : grids.bits) {
-            widths.add(bits);
-        }
-        Integer[] ofPart = widths.toArray(Integer[]::new);
-        int[] selector = new int[grids.bits.length];
-        for (int g = 0; g < selector.length; g++) {
-            selector[g] = Arrays.asList(ofPart).indexOf(grids.bits[g]);
-        }
-        return ofPart.length == 1
-                ? codebook(rounded, grids, ofPart[0])
-                : Composite.of(rounded, selector, ofPart.length, (p, own) -> codebook(own, grids, ofPart[p]));
-    }
-
-    /** Returns the groups that have so many bits. */
-    private static Codebook codebook(Tensor rounded, Grids grids, int bits) {
-        int[] own = IntStream.range(0, grids.bits.length)
-                .filter(g -> grids.bits[g] == bits)
-                .toArray();
-        int out = rounded.dim(-1);
-        Tensor step = Tensor.zeros(own.length, out);
-        Tensor low = Tensor.zeros(own.length, out);
-        for (int i = 0; i < own.length; i++) {
-            for (int o = 0; o < out; o++) {
-                step.set(grids.step[own[i]][o], i, o);
-                low.set(grids.low[own[i]][o], i, o);
-            }
-        }
-        return Codebook.nearest(rounded, Codebook.uniformLevels(bits), step, low);
     }
 }

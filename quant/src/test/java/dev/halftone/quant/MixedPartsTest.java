@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.within;
 
 import dev.halftone.quant.Quantization.LayerReport;
 import dev.halftone.quant.Quantization.Options;
+import dev.halftone.quant.SlimLlm.Rounding;
 import dev.halftone.quant.matrix.Matrix;
 import dev.halftone.quant.recipe.Recipes;
 import dev.halftone.tensor.Compute;
@@ -104,11 +105,46 @@ final class MixedPartsTest {
         for (int layer = 0; layer < 10; layer++) {
             Tensor w = gaussian(32, 5);
             Matrix gram = gram(32);
-            slim += outputError(w, new SlimLlm(4, 0.01, 2).store(w, bits, gram).dequantize(), gram);
+            slim += outputError(
+                    w,
+                    new SlimLlm(4, 0.01, 2, Rounding.COMPENSATED)
+                            .store(w, bits, gram)
+                            .dequantize(),
+                    gram);
             rtn += outputError(
                     w, RoundGroups.minMax(w, w, bits, new ChannelGroups(32, 8)).dequantize(), gram);
         }
         assertThat(slim).as("seed %d", SEED).isLessThan(0.7 * rtn);
+    }
+
+    /** What SliM-LLM+ begins with: the same bits, each group rounded to the nearest between its smallest and its largest weight. */
+    @Test
+    void slimPlusHasTheSameBits() {
+        Tensor w = gaussian(32, 5);
+        Matrix gram = gram(32);
+        WeightFormat slim = new SlimLlm(4, 0.01, 2, Rounding.COMPENSATED).store(w, 3, gram);
+        WeightFormat plus = new SlimLlm(4, 0.01, 2, Rounding.NEAREST).store(w, 3, gram);
+        assertThat(plus.tag()).isEqualTo(slim.tag());
+        assertThat(plus.storedBits()).isEqualTo(slim.storedBits());
+        GroupGrids of = GroupGrids.of(plus);
+        int bits = 0;
+        for (int g = 0; g < 8; g++) {
+            assertThat(of.bits(g)).isEqualTo(GroupGrids.of(slim).bits(g));
+            bits += of.bits(g);
+        }
+        assertThat(bits).as("seed %d", SEED).isEqualTo(8 * 3);
+        float[] rounded = plus.dequantize().toArray();
+        for (int i = 0; i < rounded.length; i++) {
+            int group = i / 5 / 4;
+            float low = Float.POSITIVE_INFINITY;
+            float high = Float.NEGATIVE_INFINITY;
+            for (int j = 4 * group; j < 4 * group + 4; j++) {
+                low = Math.min(low, w.get(j, i % 5));
+                high = Math.max(high, w.get(j, i % 5));
+            }
+            float step = (high - low) / ((1 << of.bits(group)) - 1);
+            assertThat(rounded[i]).isCloseTo(w.array()[i], within(step * 0.51f + 1e-4f));
+        }
     }
 
     /** With one group, nothing can be moved; with independent inputs GPTQ rounds to the nearest: what is left is the search of bounds. */
@@ -116,7 +152,7 @@ final class MixedPartsTest {
     void slimOfOneGroupIsASearchOfBoundsByTenPercent() {
         Tensor w = gaussian(24, 6);
         Matrix h = Matrix.identity(24);
-        Codebook stored = (Codebook) new SlimLlm(24, 0.01, 1).store(w, 3, h);
+        Codebook stored = (Codebook) new SlimLlm(24, 0.01, 1, Rounding.COMPENSATED).store(w, 3, h);
         Codebook minMax = RoundGroups.minMax(w, w, 3, new ChannelGroups(24, 1));
         for (int o = 0; o < 6; o++) {
             double best = Double.POSITIVE_INFINITY;
@@ -152,7 +188,7 @@ final class MixedPartsTest {
         TinyNetwork network = TinyNetwork.random(1);
         Quantization run = new Quantization(
                 Compute.shared(), network, new Options(3, FullPrecision.BITS, Scope.BODY), TinyNetwork.images(SEED));
-        new SlimLlm(9, 0.01, 2).apply(run);
+        new SlimLlm(9, 0.01, 2, Rounding.COMPENSATED).apply(run);
         List<LayerReport> reports = run.pack();
         // A step and an offset in half precision of each of 8 groups of 8 outputs; the mean of codes stays at 3 bits.
         double plain = 3 + 2 * 64 * 16 / 576.0;

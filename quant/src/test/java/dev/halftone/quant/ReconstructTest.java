@@ -237,6 +237,91 @@ final class ReconstructTest {
         return clipping.of(x).mseLoss(x).tensor().item();
     }
 
+    /** Clipping of groups begins at 98.2 % of their ranges, and what is left of the error is that of the grids it stores. */
+    @ParameterizedTest
+    @ValueSource(ints = {2, 3, 4})
+    void clippingOfGroupsBeginsNearTheWholeRangesAndLearns(int bits) {
+        Tensor w = gaussian(12, 5);
+        Codebook groups = RoundGroups.minMax(w, w, bits, new ChannelGroups(12, 3));
+        Parameter rounded = new Holder().hold("w", Tensor.zeros(12, 5));
+        LearnedGroupClipping clipping = new LearnedGroupClipping(rounded, w, GroupGrids.of(groups));
+        for (int row = 0; row < 12; row++) {
+            for (int o = 0; o < 5; o++) {
+                double low = 0;
+                double high = 0;
+                for (int j = row / 4 * 4; j < row / 4 * 4 + 4; j++) {
+                    low = Math.min(low, 0.98201379 * w.get(j, o));
+                    high = Math.max(high, 0.98201379 * w.get(j, o));
+                }
+                float step = Halves.nearest((high - low) / ((1 << bits) - 1));
+                float lowest = Halves.nearest(low);
+                double code = Math.clamp(Math.rint((w.get(row, o) - lowest) / step), 0, (1 << bits) - 1);
+                assertThat((double) rounded.value().get(row, o))
+                        .as("seed %d", SEED)
+                        .isCloseTo(step * code + lowest, within(1e-6));
+            }
+        }
+        // Against a target that is half as large, every range shrinks.
+        double first = halfError(rounded, w);
+        for (int step = 0; step < 150; step++) {
+            Tensor g = w.copy();
+            for (int i = 0; i < g.size(); i++) {
+                g.array()[i] = rounded.value().array()[i] - 0.5f * w.array()[i];
+            }
+            clipping.learn(gradients(rounded, g), 0, 0.1);
+        }
+        assertThat(halfError(rounded, w)).as("seed %d", SEED).isLessThan(0.5 * first);
+        Quantization run = quantized(bits, Scope.BODY);
+        WeightOperand operand = run.sites().getFirst().weights().getFirst();
+        Tensor values = operand.values();
+        new RoundGroups(36).apply(run);
+        Parameter own = new Holder().hold("w", Tensor.zeros(3, 3, 8, 8));
+        new LearnedGroupClipping(own, values, GroupGrids.of(operand.stored())).settle(operand);
+        assertThat(operand.stored().dequantize().toArray())
+                .isEqualTo(own.value().toArray());
+        assertThat(operand.bits()).isEqualTo(bits);
+    }
+
+    private static double halfError(Parameter rounded, Tensor w) {
+        double error = 0;
+        for (int i = 0; i < w.size(); i++) {
+            error += Math.pow(rounded.value().array()[i] - 0.5 * w.array()[i], 2);
+        }
+        return error;
+    }
+
+    /** Signs begin at the mean and the mean magnitude around it; their scale goes to where the gradient points. */
+    @Test
+    void groupsOfSignsKeepTheirMean() {
+        Tensor w = gaussian(8, 3);
+        Parameter rounded = new Holder().hold("w", Tensor.zeros(8, 3));
+        LearnedGroupClipping clipping =
+                new LearnedGroupClipping(rounded, w, new GroupGrids(new ChannelGroups(8, 2), new int[] {1, 1}, 3));
+        float[] begin = rounded.value().toArray();
+        for (int o = 0; o < 3; o++) {
+            double mean = (w.get(0, o) + w.get(1, o) + w.get(2, o) + (double) w.get(3, o)) / 4;
+            double size = 0;
+            for (int j = 0; j < 4; j++) {
+                size += Math.abs(w.get(j, o) - mean) / 4;
+            }
+            assertThat((double) rounded.value().get(0, o))
+                    .as("seed %d", SEED)
+                    .isCloseTo(mean + Math.signum(w.get(0, o) - mean) * size, within(2e-3));
+        }
+        for (int step = 0; step < 20; step++) {
+            Tensor outwards = w.copy();
+            for (int i = 0; i < w.size(); i++) {
+                outwards.array()[i] = w.array()[i] > 0 ? -1 : 1;
+            }
+            clipping.learn(gradients(rounded, outwards), 0, 0.1);
+        }
+        double wider = 0;
+        for (int i = 0; i < begin.length; i++) {
+            wider += Math.abs(rounded.value().array()[i]) - Math.abs(begin[i]);
+        }
+        assertThat(wider).isPositive();
+    }
+
     private static Quantization quantized(int bits, Scope scope) {
         Quantization run = new Quantization(
                 Compute.shared(), TinyNetwork.random(1), new Options(bits, bits, scope), TinyNetwork.images(7));
@@ -351,7 +436,7 @@ final class ReconstructTest {
     }
 
     static List<Pass> storing() {
-        return List.of(new PowerQuant(true, 5));
+        return List.of(new PowerQuant(true, 5), new SlimLlm(9, 0.01, 2, SlimLlm.Rounding.NEAREST));
     }
 
     /** What is learned on stored forms keeps their form: the same bits in the file. */
@@ -364,7 +449,8 @@ final class ReconstructTest {
             List<WeightFormat> before = run.sites().stream()
                     .map(s -> s.weights().getFirst().stored())
                     .toList();
-            new Reconstruct(200, Part.BLOCK, Learned.ROUNDING, false, 0, false, 0).apply(run);
+            Learned learned = storing instanceof SlimLlm ? Learned.CLIPPING : Learned.ROUNDING;
+            new Reconstruct(200, Part.BLOCK, learned, false, 0, false, 0).apply(run);
             int gained = 0;
             for (int i = 0; i < run.sites().size(); i++) {
                 SiteState site = run.sites().get(i);

@@ -7,14 +7,22 @@ import dev.halftone.quant.Pass;
 import dev.halftone.quant.Ptq161;
 import dev.halftone.quant.Recipe;
 import dev.halftone.quant.Recipe.Fidelity;
+import dev.halftone.quant.Reconstruct;
+import dev.halftone.quant.Reconstruct.Learned;
+import dev.halftone.quant.Reconstruct.Part;
 import dev.halftone.quant.SlimLlm;
+import dev.halftone.quant.SlimLlm.Rounding;
 import dev.halftone.quant.calibration.Dobi;
+import java.util.ArrayList;
 import java.util.List;
 
-/** Layers whose weights do not all have the same bits, without training; activations have the bounds of {@code dobi}. */
+/** Layers whose weights do not all have the same bits; activations have the bounds of {@code dobi}. */
 final class MixedParts {
     /** Of a group of weights: eight channels of a 3 x 3 kernel. */
     private static final int INPUTS = 72;
+
+    /** For the whole network, as those of {@link Reconstructed}. */
+    private static final long STEPS = 800;
 
     /** Of the published code. */
     private static final double DAMPING = 0.01;
@@ -31,7 +39,14 @@ final class MixedParts {
                         "Huang et al., SliM-LLM (2024)",
                         Fidelity.CODE,
                         "a bit more for salient groups of channels, one less for as many others, rounded as by gptq",
-                        new SlimLlm(INPUTS, DAMPING, 2)),
+                        new SlimLlm(INPUTS, DAMPING, 2, Rounding.COMPENSATED)),
+                recipe(
+                        "slim-llm-plus",
+                        "Huang et al., SliM-LLM (2024)",
+                        Fidelity.CODE,
+                        "the bits of slim-llm, ranges of groups clipped as is best for each block's output",
+                        new SlimLlm(INPUTS, DAMPING, 2, Rounding.NEAREST),
+                        new Reconstruct(STEPS, Part.BLOCK, Learned.CLIPPING, false, 0, false, 0)),
                 recipe(
                         "ptq1.61-style",
                         "Zhao et al., PTQ1.61 (ACL 2025)",
@@ -46,8 +61,9 @@ final class MixedParts {
                         new GradientOutliers(0.01, INPUTS, BATCHES, 1)));
     }
 
-    private static Recipe recipe(String id, String paper, Fidelity fidelity, String summary, Pass weights) {
-        return new Recipe(
-                id, paper, fidelity, summary, List.of(new CalibrateActivations(new Dobi(Dobi.Variant.AUTO)), weights));
+    private static Recipe recipe(String id, String paper, Fidelity fidelity, String summary, Pass... weights) {
+        List<Pass> passes = new ArrayList<>(List.of(new CalibrateActivations(new Dobi(Dobi.Variant.AUTO))));
+        passes.addAll(List.of(weights));
+        return new Recipe(id, paper, fidelity, summary, passes);
     }
 }
