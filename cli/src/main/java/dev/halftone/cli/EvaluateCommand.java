@@ -32,6 +32,9 @@ final class EvaluateCommand implements Callable<Integer> {
     @Mixin
     private ModelOptions model = new ModelOptions();
 
+    @Mixin
+    private WidthOption width = new WidthOption();
+
     @Option(
             names = "--images",
             paramLabel = "DIR",
@@ -48,8 +51,9 @@ final class EvaluateCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
+        width.check();
         try (Compute compute = console.compute()) {
-            SuperResolutionNetwork network = Zoo.build(model.read(), model.scale());
+            SuperResolutionNetwork network = Zoo.build(width.apply(model.read()), model.scale());
             int scale = network.scale();
             List<ImageSource> sources = Images.forEvaluation(images);
             List<Pair> pairs =

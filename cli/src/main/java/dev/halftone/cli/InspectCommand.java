@@ -4,6 +4,8 @@ package dev.halftone.cli;
 import dev.halftone.models.Zoo;
 import dev.halftone.models.image.ImageFiles;
 import dev.halftone.models.image.ImageFormat;
+import dev.halftone.quant.NestedWeight;
+import dev.halftone.quant.WeightWidths;
 import dev.halftone.tensor.io.InvalidFileException;
 import dev.halftone.tensor.io.StoredTensor;
 import dev.halftone.tensor.io.WeightFile;
@@ -13,8 +15,10 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.OptionalInt;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Parameters;
 
@@ -47,6 +51,7 @@ final class InspectCommand implements Callable<Integer> {
                     .put("sha256", weights.sha256())
                     .put("bytes", bytes)
                     .put("network", network.known() ? network.description() : null)
+                    .put("weightBits", widths(weights))
                     .put("metadata", weights.metadata())
                     .put("sections", weights.sections())
                     .put(
@@ -56,6 +61,10 @@ final class InspectCommand implements Callable<Integer> {
             console.print("%s: %s, %d tensors, %d bytes", file, weights.format(), tensors.size(), bytes);
             console.print("sha256: %s", weights.sha256());
             console.print("network: %s", network);
+            WeightWidths.of(weights)
+                    .ifPresent(bits -> console.print(
+                            "weights: of any width from 1 to %d bits, %d unless --weight-bits says otherwise",
+                            NestedWeight.WIDTHS, bits));
             if (!weights.sections().isEmpty()) {
                 console.print("sections: %s", printable(String.join(", ", weights.sections())));
             }
@@ -64,6 +73,18 @@ final class InspectCommand implements Callable<Integer> {
             print(tensors);
         }
         return ExitCode.OK;
+    }
+
+    /** Returns the widths that the file can be opened at, and the one that it is otherwise; null where it has none to choose from. */
+    private static @Nullable Map<String, Object> widths(WeightFile weights) {
+        OptionalInt bits = WeightWidths.of(weights);
+        return bits.isEmpty()
+                ? null
+                : new Json()
+                        .put("default", bits.getAsInt())
+                        .put("least", 1)
+                        .put("most", NestedWeight.WIDTHS)
+                        .entries();
     }
 
     private WeightFile read() throws InvalidFileException {

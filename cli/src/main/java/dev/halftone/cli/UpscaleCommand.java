@@ -70,6 +70,9 @@ final class UpscaleCommand implements Callable<Integer> {
     private String model = MODEL;
 
     @Mixin
+    private WidthOption width = new WidthOption();
+
+    @Mixin
     private TargetOptions result = new TargetOptions();
 
     @Mixin
@@ -115,9 +118,10 @@ final class UpscaleCommand implements Callable<Integer> {
         if (memory != null) {
             memory.requireEnforced();
         }
+        width.check();
         Target target = result.target();
         try (Compute compute = console.compute();
-                Upscalers upscalers = new Upscalers(model, compute, tile)) {
+                Upscalers upscalers = new Upscalers(model, width, compute, tile)) {
             UpscaleJob job = new UpscaleJob(upscalers, target, model);
             Path input = inputs.getFirst();
             boolean several = inputs.size() > 1 || Files.isDirectory(input) || named.isFolder();
@@ -259,6 +263,7 @@ final class UpscaleCommand implements Callable<Integer> {
         settings.put("version", Main.version());
         settings.put("model", model);
         settings.put("weightsSha256", job.upscalers().sha256());
+        width.addTo(settings);
         settings.put("factor", String.valueOf(job.target().factor()));
         settings.put("width", String.valueOf(job.target().width()));
         settings.put("height", String.valueOf(job.target().height()));

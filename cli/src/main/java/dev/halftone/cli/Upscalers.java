@@ -20,13 +20,15 @@ import java.util.Map;
  */
 final class Upscalers implements AutoCloseable {
     private final String model;
+    private final WidthOption width;
     private final Compute compute;
     private final int tile;
     private final List<Integer> scales;
     private final Map<Integer, Upscaler> opened = new LinkedHashMap<>();
 
-    Upscalers(String model, Compute compute, int tile) {
+    Upscalers(String model, WidthOption width, Compute compute, int tile) {
         this.model = model;
+        this.width = width;
         this.compute = compute;
         this.tile = tile;
         this.scales = Zoo.entries().stream()
@@ -52,7 +54,7 @@ final class Upscalers implements AutoCloseable {
     private Upscaler open(int scale) throws IOException {
         Upscaler upscaler = opened.get(scale);
         if (upscaler == null) {
-            upscaler = Upscaler.of(Zoo.open(model, scale), compute, tile);
+            upscaler = Upscaler.of(Zoo.build(width.apply(Zoo.read(model, scale)), scale), compute, tile);
             opened.put(scale, upscaler);
         }
         return upscaler;

@@ -153,7 +153,8 @@ final class SwinIrRecipesTest {
                 "msfp-style",
                 "diffq-style",
                 "nupes-style",
-                "slim-llm-plus"
+                "slim-llm-plus",
+                "one-model-style"
             })
     void everyRecipeIsExecuted(String id) {
         Recipe recipe = Recipes.byId(id).orElseThrow();

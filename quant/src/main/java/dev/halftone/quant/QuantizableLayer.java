@@ -355,10 +355,11 @@ sealed interface QuantizableLayer {
         }
     }
 
-    /** Returns the layer of a weight and an input: on packed codes if both are quantized uniformly, else on the dequantized weight. */
+    /** Returns the layer of a weight and an input: on packed codes if both have some, else on the dequantized weight. */
     static Module quantized(WeightFormat weight, ActivationQuantizer input, @Nullable Tensor bias) {
-        return weight instanceof UniformWeight uniform && input.runsPacked()
-                ? QuantizedConv2d.of(uniform, input, bias)
+        UniformWeight executable = weight.executable();
+        return executable != null && input.runsPacked()
+                ? QuantizedConv2d.of(weight, executable, input, bias)
                 : new DequantizedLayer(weight, input, bias);
     }
 

@@ -399,8 +399,9 @@ public final class Quantization {
                 WeightOperand weight =
                         site.weights().isEmpty() ? null : site.weights().get(i);
                 WeightFormat stored = weight == null ? null : weight.stored();
-                boolean runsPacked =
-                        stored instanceof UniformWeight && input.quantizer().runsPacked();
+                boolean runsPacked = stored != null
+                        && stored.executable() != null
+                        && input.quantizer().runsPacked();
                 reports.add(new LayerReport(
                         input.name(),
                         weight == null ? 0 : weight.bits(),

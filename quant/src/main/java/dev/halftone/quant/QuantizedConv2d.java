@@ -33,6 +33,7 @@ public final class QuantizedConv2d extends Module implements BranchLayer, Quanti
     private final @Nullable ChannelNormalization normalization;
     private final @Nullable Tensor bias;
     private final PackedConv packed;
+    private final @Nullable WeightFormat stored;
 
     /**
      * Creates the layer from codes.
@@ -71,6 +72,20 @@ public final class QuantizedConv2d extends Module implements BranchLayer, Quanti
             UniformGrid activation,
             @Nullable ChannelNormalization normalization,
             @Nullable Tensor bias) {
+        this(kernel, in, out, codes, weight, activation, normalization, bias, null);
+    }
+
+    private QuantizedConv2d(
+            int kernel,
+            int in,
+            int out,
+            PackedCodes codes,
+            UniformQuantizer weight,
+            UniformGrid activation,
+            @Nullable ChannelNormalization normalization,
+            @Nullable Tensor bias,
+            @Nullable WeightFormat stored) {
+        this.stored = stored;
         this.normalization = normalization;
         this.kernel = kernel;
         this.in = in;
@@ -95,14 +110,21 @@ public final class QuantizedConv2d extends Module implements BranchLayer, Quanti
     public static QuantizedConv2d of(Conv2d conv, UniformQuantizer weight, UniformGrid activation) {
         requireSupported(conv);
         Parameter bias = conv.bias();
+        UniformWeight codes = weight.store(conv.weight().value());
         return of(
-                weight.store(conv.weight().value()),
+                codes,
+                codes,
                 UniformQuantizer.perTensor(activation),
                 bias == null ? null : bias.value().copy());
     }
 
-    /** Returns the layer of a weight {@code [k, k, in, out]}, or {@code [in, out]} of a linear layer. */
-    static QuantizedConv2d of(UniformWeight weight, ActivationQuantizer input, @Nullable Tensor bias) {
+    /**
+     * Returns the layer of a weight {@code [k, k, in, out]}, or {@code [in, out]} of a linear layer.
+     *
+     * @param stored what a file has of it
+     */
+    static QuantizedConv2d of(
+            WeightFormat stored, UniformWeight weight, ActivationQuantizer input, @Nullable Tensor bias) {
         ChannelNormalization normalization = null;
         ActivationQuantizer grid = input;
         if (input instanceof NormalizedQuantizer normalized) {
@@ -118,7 +140,8 @@ public final class QuantizedConv2d extends Module implements BranchLayer, Quanti
                 weight.quantizer(),
                 QuantizableLayer.grid(grid),
                 normalization,
-                bias);
+                bias,
+                stored);
     }
 
     /**
@@ -217,7 +240,7 @@ public final class QuantizedConv2d extends Module implements BranchLayer, Quanti
 
     @Override
     public WeightFormat stored() {
-        return new UniformWeight(Shape.of(kernel, kernel, in, out), codes, weight);
+        return stored == null ? new UniformWeight(Shape.of(kernel, kernel, in, out), codes, weight) : stored;
     }
 
     @Override

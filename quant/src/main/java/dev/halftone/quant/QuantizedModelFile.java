@@ -43,7 +43,7 @@ import org.jspecify.annotations.Nullable;
  * <p>With 32 activation bits the input is not quantized and has no bounds. Where the input's channels are normalised before, there are
  * {@code L.activation_offset} and {@code L.activation_gain}, one per input channel ({@link ChannelNormalization}); the gain alone for an fp32
  * input. A weight whose format is another than {@link UniformWeight} has a fourth entry in the list, the tag of its format, for example
- * {@code binary2/1}, and the tensors that the format says ({@link Codebook}, {@link BinaryCoding}, {@link Composite}, {@link Outliers}).
+ * {@code binary2/1}, and the tensors that the format says ({@link Codebook}, {@link BinaryCoding}, {@link Composite}, {@link Outliers}, {@link NestedWeight}).
  *
  * <p>An input that is rounded to a table of levels has {@code L.activation_levels} (F16, 2 to {@code 2^bits} numbers in ascending order) in
  * the place of its bounds ({@link LevelQuantizer}), one of attention's products likewise {@code L.a_levels}.
@@ -56,7 +56,7 @@ import org.jspecify.annotations.Nullable;
 public final class QuantizedModelFile {
     private static final String FORMAT_KEY = "halftone_format";
     private static final String FORMAT = "1";
-    private static final String LAYERS_KEY = "quantized_layers";
+    static final String LAYERS_KEY = "quantized_layers";
     private static final String WEIGHT = ".weight";
     private static final String ACTIVATION = ".activation";
     private static final String LOWER = "_lower";

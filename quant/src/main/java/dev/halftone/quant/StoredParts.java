@@ -37,6 +37,11 @@ record StoredParts(Map<String, StoredTensor> tensors, String name) {
         return take(part, DType.F16, shape).toTensor();
     }
 
+    /** Takes numbers in single precision. */
+    Tensor floats(String part, Shape shape) {
+        return take(part, DType.F32, shape).toTensor();
+    }
+
     /** Takes a tensor of rank 1 and any length. */
     StoredTensor vector(String part, DType dtype) {
         StoredTensor stored = tensors.get(name + part);

@@ -33,6 +33,11 @@ public record UniformWeight(Shape shape, PackedCodes codes, UniformQuantizer qua
     }
 
     @Override
+    public UniformWeight executable() {
+        return this;
+    }
+
+    @Override
     public Tensor dequantize() {
         return quantizer.dequantize(codes, shape);
     }

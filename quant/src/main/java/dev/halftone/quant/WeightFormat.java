@@ -5,13 +5,15 @@ import dev.halftone.tensor.Shape;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.io.StoredTensor;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A weight as it is stored: codes, what they stand for, and everything else that it takes to get the weight back. Immutable. Only
- * {@link UniformWeight} is executed on its codes; of the others the weight is made once, when a network is loaded.
+ * {@link UniformWeight} is executed on its codes, and {@link NestedWeight}, which is one once a width is chosen; of the others the weight is
+ * made once, when a network is loaded.
  */
 public sealed interface WeightFormat extends WeightQuantizer
-        permits UniformWeight, Codebook, BinaryCoding, Composite, Outliers {
+        permits UniformWeight, NestedWeight, Codebook, BinaryCoding, Composite, Outliers {
     /** Returns the shape of the weight, {@code [k, k, in, out]} or {@code [in, out]}. */
     Shape shape();
 
@@ -24,6 +26,11 @@ public sealed interface WeightFormat extends WeightQuantizer
 
     /** Returns what a file calls the format, with all that its tensors do not say themselves. */
     String tag();
+
+    /** Returns the codes that kernels run on; null where the weight has to be dequantized. */
+    default @Nullable UniformWeight executable() {
+        return null;
+    }
 
     /** Returns the weight that it stands for. */
     Tensor dequantize();

@@ -9,11 +9,13 @@ import java.util.regex.Pattern;
 
 /**
  * Reads weights by the tags of their formats: {@code codebook3/8} has 3 bits and 8 groups, {@code binary2/1} two planes and one group,
- * {@code binary1x2/1} one plane of two sets, {@code parts/64(TAG+TAG)} parts of 64 groups, and {@code outliers(TAG)} outliers.
+ * {@code binary1x2/1} one plane of two sets, {@code parts/64(TAG+TAG)} parts of 64 groups, {@code outliers(TAG)} outliers, and {@code
+ * nested4} any width, opened at 4 bits.
  */
 final class WeightFormatReader {
     private static final Pattern CODEBOOK = Pattern.compile("codebook([1-8])/([1-9][0-9]{0,5})");
     private static final Pattern BINARY = Pattern.compile("binary([1-8])(x2)?/([1-9][0-9]{0,5})");
+    private static final Pattern NESTED = Pattern.compile("nested([1-8])");
     private static final Pattern PARTS = Pattern.compile("parts/([1-9][0-9]{0,5})\\(([a-z0-9/+]{1,200})\\)");
     private static final Pattern OUTLIERS = Pattern.compile("outliers\\((.{1,300})\\)");
 
@@ -25,6 +27,10 @@ final class WeightFormatReader {
      * @throws IllegalArgumentException saying what is wrong
      */
     static WeightFormat read(String tag, StoredParts stored, Shape shape) {
+        Matcher nested = NESTED.matcher(tag);
+        if (nested.matches()) {
+            return NestedWeight.read(stored, shape, Integer.parseInt(nested.group(1)));
+        }
         Matcher outliers = OUTLIERS.matcher(tag);
         return outliers.matches()
                 ? Outliers.read(stored, withoutOutliers(outliers.group(1), stored, shape))

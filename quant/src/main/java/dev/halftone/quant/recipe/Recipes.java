@@ -35,6 +35,7 @@ public final class Recipes {
         ALL.addAll(BinaryWeights.recipes());
         ALL.addAll(Codebooks.recipes());
         ALL.addAll(MixedParts.recipes());
+        ALL.add(OneModel.recipe());
     }
 
     private Recipes() {}
