@@ -45,7 +45,10 @@ final class OutputGradients implements Reconstruct.Weights {
         answers.put(unit, answer);
     }
 
-    /** Returns the factors of a unit's errors whose squares are those of the gradients, 1 on average. */
+    /**
+     * Returns the factors of a unit's errors: {@code 1 + |g|} in units of the root mean square of {@code g}, whose squares are 1 on average. Without
+     * the 1, which the published code adds too, values whose gradient happens to be near 0 on these few images may go anywhere.
+     */
     @Override
     public Tensor roots(Unit unit, Tensor answer) {
         Tensor g = of(unit, answer);
@@ -53,8 +56,14 @@ final class OutputGradients implements Reconstruct.Weights {
         for (float v : g.array()) {
             power += (double) v * v / g.size();
         }
+        double rms = Math.sqrt(power);
+        double squares = 0;
         for (int i = 0; i < g.size(); i++) {
-            g.array()[i] = power == 0 ? 1 : (float) (Math.abs(g.array()[i]) / Math.sqrt(power));
+            g.array()[i] = power == 0 ? 1 : (float) (1 + Math.abs(g.array()[i]) / rms);
+            squares += (double) g.array()[i] * g.array()[i] / g.size();
+        }
+        for (int i = 0; i < g.size(); i++) {
+            g.array()[i] /= (float) Math.sqrt(squares);
         }
         return g;
     }

@@ -42,7 +42,7 @@ final class Reconstructed {
                 recipe(
                         "brecq-fisher",
                         "Li et al., BRECQ (ICLR 2021)",
-                        Fidelity.PAPER,
+                        Fidelity.CODE,
                         "brecq, with each error of a block's output weighted by the squared gradient of the network's error there",
                         new Reconstruct(STEPS * 3 / 4, Part.BLOCK, Learned.ROUNDING, false, 0, true, 0),
                         new Reconstruct(STEPS / 4, Part.BLOCK, Learned.NOTHING, true, 0, true, 0)),
