@@ -126,7 +126,7 @@ final class AllocationOptions {
      */
     Recipe before(Recipe recipe, boolean inputs, double effective) {
         List<Pass> passes = new ArrayList<>();
-        passes.add(new AllocateBits(method(), OptionalDouble.of(effective), inputs));
+        passes.add(new AllocateBits(method(), OptionalDouble.of(effective), false, inputs));
         passes.addAll(recipe.passes());
         return new Recipe(recipe.id(), recipe.paper(), recipe.fidelity(), recipe.summary(), passes);
     }

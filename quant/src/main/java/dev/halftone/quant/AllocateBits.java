@@ -13,17 +13,23 @@ import dev.halftone.quant.allocation.Threshold;
 import dev.halftone.quant.calibration.Calibrator;
 import dev.halftone.quant.calibration.Dobi;
 import dev.halftone.quant.calibration.Histogram;
+import dev.halftone.quant.matrix.Matrix;
+import dev.halftone.quant.matrix.Svd;
 import dev.halftone.tensor.PackedCodes;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
+import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
+import java.util.Set;
+import java.util.TreeSet;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
@@ -34,16 +40,18 @@ import org.jspecify.annotations.Nullable;
  * @param method how
  * @param target effective bits of a weight on average, its share of the bounds (one pair for each output channel and one for the input)
  *     included; empty: what the weights would take with the bits of {@link Quantization.Options}
+ * @param ranks whether a weight may become a product of two factors of 4, 6 or 8 bits ({@link LowRank}) where that does less damage for
+ *     what it takes
  * @param inputs whether inputs get bits of their own, on average as many as the weights' codes have; else they keep theirs
  */
-public record AllocateBits(Method method, OptionalDouble target, boolean inputs) implements Pass {
+public record AllocateBits(Method method, OptionalDouble target, boolean ranks, boolean inputs) implements Pass {
     /** Where damages come from, and how the budget is shared. */
     public enum Method {
         /** MixQuant: by the roundoff errors of the operands alone, without running the network. */
         MIXQUANT,
         /** FMPQ: by what happens to the network's output when one operand is quantized, the worst as small as can be. */
         FMPQ,
-        /** MLoRQ without ranks: by the same, the sum as small as can be. */
+        /** MLoRQ: by the same, the sum as small as can be. */
         MLORQ,
         /** DiffQ: by widths that are learned as real numbers, with noise in the place of rounding. */
         DIFFQ;
@@ -72,6 +80,9 @@ public record AllocateBits(Method method, OptionalDouble target, boolean inputs)
 
     private static final int ABOVE = 2;
 
+    /** Of the factors of a product. */
+    private static final int[] FACTOR_BITS = {4, 6, 8};
+
     /** Calibration batches on which the network is compared with its fp32 self. */
     private static final int BATCHES = 2;
 
@@ -83,7 +94,7 @@ public record AllocateBits(Method method, OptionalDouble target, boolean inputs)
 
     @Override
     public String id() {
-        return "allocate(" + method.id() + (inputs ? ", inputs too" : "")
+        return "allocate(" + method.id() + (ranks ? ", ranks" : "") + (inputs ? ", inputs too" : "")
                 + (target.isPresent() ? ", " + target.getAsDouble() : "") + ")";
     }
 
@@ -112,13 +123,30 @@ public record AllocateBits(Method method, OptionalDouble target, boolean inputs)
         }
         List<SharedInputs> shared = inputs && run.options().quantizesActivations() ? sharedInputs(run) : List.of();
         double[] learned = method == Method.DIFFQ ? learned(run, weights, shared, average) : new double[0];
-        List<Choice> chosen = method.allocator().allocate(weights(run, weights, widths, learned), budget);
+        // Which product a choice stands for, where it is one.
+        IdentityHashMap<Choice, LowRank> products = new IdentityHashMap<>();
+        List<List<Choice>> choices = weights(run, weights, widths, learned, products);
+        List<List<Choice>> uniform = choices.stream()
+                .map(all -> all.stream().filter(c -> !products.containsKey(c)).toList())
+                .map(Choice::front)
+                .toList();
+        List<Choice> chosen = method.allocator().allocate(uniform, budget);
+        if (!products.isEmpty()) {
+            List<Choice> other = method.allocator()
+                    .allocate(choices.stream().map(Choice::front).toList(), budget);
+            chosen = Allocator.damage(other) < Allocator.damage(chosen) ? other : chosen;
+        }
         if (!shared.isEmpty()) {
             double[] ofInputs = Arrays.copyOfRange(learned, Math.min(weights.size(), learned.length), learned.length);
             allocateInputs(run, shared, widths, average, ofInputs);
         }
         for (int i = 0; i < weights.size(); i++) {
-            weights.get(i).allocate(chosen.get(i).bits());
+            LowRank product = products.get(chosen.get(i));
+            if (product == null) {
+                weights.get(i).allocate(chosen.get(i).bits());
+            } else {
+                weights.get(i).quantize(product);
+            }
         }
     }
 
@@ -181,9 +209,18 @@ public record AllocateBits(Method method, OptionalDouble target, boolean inputs)
     }
 
     /** Returns what every width costs and damages. */
-    private List<List<Choice>> weights(Quantization run, List<WeightOperand> weights, int[] widths, double[] learned) {
+    private List<List<Choice>> weights(
+            Quantization run,
+            List<WeightOperand> weights,
+            int[] widths,
+            double[] learned,
+            IdentityHashMap<Choice, LowRank> products) {
         List<List<Choice>> choices = new ArrayList<>();
-        weights.forEach(w -> choices.add(new ArrayList<>()));
+        List<List<Choice>> errors = new ArrayList<>();
+        weights.forEach(w -> {
+            choices.add(new ArrayList<>());
+            errors.add(new ArrayList<>());
+        });
         if (method == Method.DIFFQ) {
             for (int i = 0; i < weights.size(); i++) {
                 Tensor values = weights.get(i).values();
@@ -206,10 +243,82 @@ public record AllocateBits(Method method, OptionalDouble target, boolean inputs)
                             : outputs.damage(
                                     new OneOperand(site, part, weight.stored().dequantize(), null));
                     choices.get(i).add(new Choice(bits, codes(weight.values(), bits), damage));
+                    if (ranks) {
+                        errors.get(i).add(new Choice(bits, codes(weight.values(), bits), weight.error()));
+                    }
                 }
             }
         }
-        return choices.stream().map(Choice::front).toList();
+        int i = 0;
+        for (SiteState site : run.sites()) {
+            for (int part = 0; part < site.weights().size() && ranks; part++, i++) {
+                Tensor w = site.weights().get(part).values();
+                for (Candidate each : products(w, errors.get(i), widths)) {
+                    double damage = outputs == null
+                            ? each.error().damage() * w.size()
+                            : outputs.damage(
+                                    new OneOperand(site, part, each.product().dequantize(), null));
+                    Choice choice = new Choice(each.error().bits(), each.error().size(), damage);
+                    choices.get(i).add(choice);
+                    products.put(choice, each.product());
+                }
+            }
+        }
+        return choices;
+    }
+
+    /**
+     * A product that a weight may become.
+     *
+     * @param error what it takes, and its relative squared error
+     * @param product its stored form
+     */
+    record Candidate(Choice error, LowRank product) {}
+
+    /**
+     * Returns the products that are nearer to a weight than everything smaller is: its uniform widths, and other products. Their ranks are
+     * those that take about what a width takes, or what lies between two.
+     *
+     * @param uniform what widths take, and the relative squared errors they leave
+     */
+    static List<Candidate> products(Tensor weight, List<Choice> uniform, int[] widths) {
+        Svd svd = Svd.of(Matrix.of(weight));
+        int most = LowRank.most(weight.shape());
+        List<Candidate> products = new ArrayList<>();
+        for (int bits : FACTOR_BITS) {
+            Set<Integer> ranks = new TreeSet<>();
+            for (double width = widths[0]; width <= widths[widths.length - 1]; width += 0.5) {
+                // A column of both factors, with its scales and offsets in half precision.
+                double column = bits * (weight.size() / (double) weight.dim(-1) + weight.dim(-1)) + 64;
+                ranks.add(Math.clamp((long) (width * weight.size() / column), 1, most));
+            }
+            for (int rank : ranks) {
+                LowRank product = LowRank.of(weight.shape(), svd, rank, bits);
+                // The budget counts a uniform weight's bounds apart: products have none.
+                long size = product.storedBits() + 64 - bounds(weight);
+                if (size > 0) {
+                    products.add(new Candidate(new Choice(bits, size, error(weight, product.dequantize())), product));
+                }
+            }
+        }
+        // Where size and error are the same, the uniform weight comes first: layers can run on its codes.
+        List<Choice> all = new ArrayList<>(uniform);
+        products.forEach(p -> all.add(p.error()));
+        Set<Choice> front = Collections.newSetFromMap(new IdentityHashMap<>());
+        front.addAll(Choice.front(all));
+        return products.stream().filter(p -> front.contains(p.error())).toList();
+    }
+
+    private static double error(Tensor weight, Tensor by) {
+        double error = 0;
+        double power = 0;
+        for (int i = 0; i < weight.size(); i++) {
+            double w = weight.array()[weight.offset() + i];
+            double d = w - by.array()[by.offset() + i];
+            error += d * d;
+            power += w * w;
+        }
+        return power == 0 ? 0 : error / power;
     }
 
     private void allocateInputs(

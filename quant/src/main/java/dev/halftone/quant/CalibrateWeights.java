@@ -24,6 +24,9 @@ public record CalibrateWeights(Calibrator calibrator, boolean perChannel) implem
     public void apply(Quantization run) {
         for (SiteState site : run.sites()) {
             for (WeightOperand weight : site.weights()) {
+                if (weight.isStored()) {
+                    continue;
+                }
                 Tensor w = weight.values();
                 if (!perChannel) {
                     weight.quantize(UniformQuantizer.perTensor(

@@ -89,7 +89,7 @@ public record Recipe(String id, String paper, Fidelity fidelity, String summary,
         }
         List<Pass> changed = passes.stream()
                 .map(pass -> pass instanceof AllocateBits shared
-                        ? new AllocateBits(shared.method(), OptionalDouble.of(bits), shared.inputs())
+                        ? new AllocateBits(shared.method(), OptionalDouble.of(bits), shared.ranks(), shared.inputs())
                         : pass)
                 .toList();
         return new Recipe(id, paper, fidelity, summary, changed);

@@ -13,7 +13,7 @@ import org.jspecify.annotations.Nullable;
  * made once, when a network is loaded.
  */
 public sealed interface WeightFormat extends WeightQuantizer
-        permits UniformWeight, NestedWeight, Codebook, BinaryCoding, Composite, Outliers {
+        permits UniformWeight, NestedWeight, Codebook, BinaryCoding, Composite, LowRank, Outliers {
     /** Returns the shape of the weight, {@code [k, k, in, out]} or {@code [in, out]}. */
     Shape shape();
 

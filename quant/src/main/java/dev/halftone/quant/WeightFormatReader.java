@@ -9,8 +9,8 @@ import java.util.regex.Pattern;
 
 /**
  * Reads weights by the tags of their formats: {@code codebook3/8} has 3 bits and 8 groups, {@code binary2/1} two planes and one group,
- * {@code binary1x2/1} one plane of two sets, {@code parts/64(TAG+TAG)} parts of 64 groups, {@code outliers(TAG)} outliers, and {@code
- * nested4} any width, opened at 4 bits.
+ * {@code binary1x2/1} one plane of two sets, {@code parts/64(TAG+TAG)} parts of 64 groups, {@code lowrank/28(TAG*TAG)} two factors of
+ * 28 columns, {@code outliers(TAG)} outliers, and {@code nested4} any width, opened at 4 bits.
  */
 final class WeightFormatReader {
     private static final Pattern CODEBOOK = Pattern.compile("codebook([1-8])/([1-9][0-9]{0,5})");
@@ -18,6 +18,9 @@ final class WeightFormatReader {
     private static final Pattern NESTED = Pattern.compile("nested([1-8])");
     private static final Pattern PARTS = Pattern.compile("parts/([1-9][0-9]{0,5})\\(([a-z0-9/+]{1,200})\\)");
     private static final Pattern OUTLIERS = Pattern.compile("outliers\\((.{1,300})\\)");
+
+    private static final Pattern LOW_RANK =
+            Pattern.compile("lowrank/([1-9][0-9]{0,5})\\(([a-z0-9/]{1,50})\\*([a-z0-9/]{1,50})\\)");
 
     private WeightFormatReader() {}
 
@@ -38,6 +41,10 @@ final class WeightFormatReader {
     }
 
     private static WeightFormat withoutOutliers(String tag, StoredParts stored, Shape shape) {
+        Matcher product = LOW_RANK.matcher(tag);
+        if (product.matches()) {
+            return LowRank.read(stored, shape, Integer.parseInt(product.group(1)), product.group(2), product.group(3));
+        }
         Matcher parts = PARTS.matcher(tag);
         return parts.matches()
                 ? Composite.read(

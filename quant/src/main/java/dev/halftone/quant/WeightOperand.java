@@ -73,6 +73,11 @@ public final class WeightOperand {
         return quantizer != null;
     }
 
+    /** Returns whether a pass has chosen a stored form, which has no bounds to be chosen. */
+    boolean isStored() {
+        return quantizer instanceof WeightFormat;
+    }
+
     /**
      * Returns the uniform quantizer.
      *

@@ -8,6 +8,8 @@ import static org.assertj.core.api.Assertions.within;
 import dev.halftone.quant.Quantization.LayerReport;
 import dev.halftone.quant.Quantization.Options;
 import dev.halftone.quant.calibration.MinMax;
+import dev.halftone.quant.matrix.Matrix;
+import dev.halftone.quant.matrix.Svd;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.DType;
 import dev.halftone.tensor.PackedCodes;
@@ -54,6 +56,7 @@ final class WeightFormatTest {
         BINARY_OF_TWO_SETS,
         COMPOSITE,
         COMPOSITE_OF_THREE,
+        LOW_RANK,
         OUTLIERS,
         OUTLIERS_OF_COMPOSITE
     }
@@ -102,6 +105,7 @@ final class WeightFormatTest {
                         new int[] {2, 0, 1, 0},
                         3,
                         (p, part) -> format(p == 0 ? Kind.BINARY_OF_TWO_SETS : Kind.CODEBOOK_WITH_OFFSETS, part));
+            case LOW_RANK -> LowRank.of(w.shape(), Svd.of(Matrix.of(w)), 3, 4);
             case OUTLIERS -> new Outliers(format(Kind.CODEBOOK, w), List.of(0, 1, 299, 554, 575), gaussian(5));
             case OUTLIERS_OF_COMPOSITE -> new Outliers(format(Kind.COMPOSITE, w), List.of(256, 512), gaussian(2));
         };

@@ -29,15 +29,25 @@ final class Allocated {
                         "Gordon et al., MLoRQ (2025)",
                         "bits by the least sum of what quantizing layers does to the output, then the default recipe"),
                 recipe(
+                        "mlorq-ranks-style",
+                        Method.MLORQ,
+                        true,
+                        "Gordon et al., MLoRQ (2025)",
+                        "mlorq-style, where weights may also become products of two factors of lower rank, which are not trained"),
+                recipe(
                         Method.DIFFQ,
                         "Defossez et al., DiffQ (TMLR 2022)",
                         "bits learned as real numbers, with noise in the place of rounding, then the default recipe"));
     }
 
     private static Recipe recipe(Method method, String paper, String summary) {
+        return recipe(method.id() + "-style", method, false, paper, summary);
+    }
+
+    private static Recipe recipe(String id, Method method, boolean ranks, String paper, String summary) {
         List<Pass> passes = new ArrayList<>();
-        passes.add(new AllocateBits(method, OptionalDouble.empty(), true));
+        passes.add(new AllocateBits(method, OptionalDouble.empty(), ranks, true));
         passes.addAll(DobiDistill.recipe().passes());
-        return new Recipe(method.id() + "-style", paper, Fidelity.STYLE, summary, passes);
+        return new Recipe(id, paper, Fidelity.STYLE, summary, passes);
     }
 }
