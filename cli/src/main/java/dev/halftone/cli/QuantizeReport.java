@@ -10,6 +10,7 @@ import dev.halftone.nn.Child;
 import dev.halftone.nn.Site;
 import dev.halftone.quant.ActivationQuantizer;
 import dev.halftone.quant.BitOperations;
+import dev.halftone.quant.BypassedLayer;
 import dev.halftone.quant.FullPrecision;
 import dev.halftone.quant.LevelQuantizer;
 import dev.halftone.quant.NormalizedQuantizer;
@@ -311,6 +312,8 @@ record QuantizeReport(
             if (slot.module() instanceof QuantizedLayer layer) {
                 stored += layer.storedBits();
                 weights += layer.stored().shape().size();
+            } else if (slot.module() instanceof BypassedLayer around) {
+                stored += around.storedBits();
             }
         }
         return (double) stored / weights;

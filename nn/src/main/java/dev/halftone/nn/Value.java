@@ -2,6 +2,8 @@
 package dev.halftone.nn;
 
 import dev.halftone.nn.op.AddOp;
+import dev.halftone.nn.op.BypassOp;
+import dev.halftone.nn.op.ChannelReluOp;
 import dev.halftone.nn.op.CharbonnierLossOp;
 import dev.halftone.nn.op.ConcatOp;
 import dev.halftone.nn.op.Conv2dOp;
@@ -13,6 +15,8 @@ import dev.halftone.nn.op.L1LossOp;
 import dev.halftone.nn.op.LayerNormOp;
 import dev.halftone.nn.op.LeakyReluOp;
 import dev.halftone.nn.op.LinearOp;
+import dev.halftone.nn.op.LocalMagnitudeOp;
+import dev.halftone.nn.op.LocalScaleOp;
 import dev.halftone.nn.op.MatmulOp;
 import dev.halftone.nn.op.MseLossOp;
 import dev.halftone.nn.op.MultiplyOp;
@@ -144,6 +148,31 @@ public final class Value {
     /** Every channel along a dimension divided by a factor {@code [C]}; negative dimensions count from the end. */
     public Value divideChannels(int axis, Value factors) {
         return graph.apply(new ScaleChannelsOp(axis, true), this, factors);
+    }
+
+    /** {@code (z > 0 ? z : slope z) + after} with {@code z = this - before}, all {@code [C]}, see {@link ChannelReluOp}. */
+    public Value channelRelu(Value before, Value slope, Value after) {
+        return graph.apply(new ChannelReluOp(), this, before, slope, after);
+    }
+
+    /** This value and the channels of {@code x}, repeated or averaged, times a gain for each channel here, see {@link BypassOp}. */
+    public Value addBypass(Value x, Value gain) {
+        return graph.apply(new BypassOp(), this, x, gain);
+    }
+
+    /** The mean magnitude around every pixel, {@code [N, H, W, 1]}, see {@link LocalMagnitudeOp}. */
+    public Value localMagnitude(int radius) {
+        return graph.apply(new LocalMagnitudeOp(radius), this);
+    }
+
+    /** Every pixel times {@code (magnitude / unit + 0.01)^exponent}, see {@link LocalScaleOp}. */
+    public Value scaleLocally(Value magnitude, Value exponent, Value unit) {
+        return graph.apply(new LocalScaleOp(false), this, magnitude, exponent, unit);
+    }
+
+    /** Every pixel divided by that. */
+    public Value divideLocally(Value magnitude, Value exponent, Value unit) {
+        return graph.apply(new LocalScaleOp(true), this, magnitude, exponent, unit);
     }
 
     /** The same elements under another shape. */

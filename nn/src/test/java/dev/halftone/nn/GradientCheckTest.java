@@ -97,6 +97,15 @@ class GradientCheckTest {
                 of("mse", v -> v[0].mseLoss(v[1]), s(2, 3, 4), s(2, 3, 4)),
                 of("energy maps", v -> v[0].energyMapLoss(v[1]), s(2, 3, 2, 3), s(2, 3, 2, 3)),
                 of("charbonnier", v -> v[0].charbonnierLoss(v[1], 0.5), s(2, 3, 4), s(2, 3, 4)),
+                of("bypass", v -> v[0].addBypass(v[1], v[2]), s(1, 2, 3, 5), s(1, 2, 3, 5), s(5)),
+                of("local scale", v -> v[0].scaleLocally(magnitudes(v[0]), v[1], one(v[0])), s(2, 2, 3, 2), s(1)),
+                of(
+                        "local scale, divided",
+                        v -> v[0].divideLocally(magnitudes(v[0]), v[1], one(v[0])),
+                        s(1, 3, 2, 2),
+                        s(1)),
+                of("bypass to more", v -> v[0].addBypass(v[1], v[2]), s(2, 2, 1, 7), s(2, 2, 1, 3), s(7)),
+                of("bypass to fewer", v -> v[0].addBypass(v[1], v[2]), s(2, 2, 1, 3), s(2, 2, 1, 8), s(3)),
                 of(
                         "a residual branch",
                         v -> v[0].addScaled(0.5f, v[0].linear(v[1], null).gelu()),
@@ -108,8 +117,41 @@ class GradientCheckTest {
         return List.of(
                 of("relu", v -> v[0].relu(), s(50)),
                 of("leaky relu", v -> v[0].leakyRelu(0.2f), s(50)),
+                of("channel relu", v -> v[0].channelRelu(zeros(v[0]), slopes(v[0]), zeros(v[0])), s(3, 3, 5)),
+                of("channel relu, before", v -> slopes(v[0]).channelRelu(v[0], slopes(v[0]), zeros(v[0])), s(5)),
+                of(
+                        "channel relu, slope",
+                        v -> slopes(v[0]).scale(-1).channelRelu(zeros(v[0]), v[0], zeros(v[0])),
+                        s(5)),
+                of("channel relu, after", v -> slopes(v[0]).channelRelu(zeros(v[0]), zeros(v[0]), v[0]), s(5)),
                 of("l1", v -> v[0].l1Loss(v[0].graph().constant(Tensor.zeros(5, 3))), s(5, 3)),
                 of("l1, target", v -> v[0].graph().constant(Tensor.zeros(5, 3)).l1Loss(v[0]), s(5, 3)));
+    }
+
+    private static Value zeros(Value x) {
+        return x.graph().constant(Tensor.zeros(x.shape().dim(-1)));
+    }
+
+    /** Positive magnitudes for the pixels of {@code x}. */
+    private static Value magnitudes(Value x) {
+        Tensor m = Tensor.zeros(x.shape().with(3, 1));
+        for (int i = 0; i < m.size(); i++) {
+            m.array()[i] = 0.3f + 0.2f * i;
+        }
+        return x.graph().constant(m);
+    }
+
+    private static Value one(Value x) {
+        return x.graph().constant(Tensor.zeros(1).fill(1));
+    }
+
+    /** Numbers that no step brings to a kink at 0, or to one between -1 and 1. */
+    private static Value slopes(Value x) {
+        Tensor slopes = Tensor.zeros(x.shape().dim(-1));
+        for (int c = 0; c < slopes.size(); c++) {
+            slopes.set(c % 2 == 0 ? 1.5f + c : -1.5f - c, c);
+        }
+        return x.graph().constant(slopes);
     }
 
     @ParameterizedTest

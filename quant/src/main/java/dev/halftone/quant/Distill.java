@@ -30,32 +30,42 @@ public record Distill(long steps, Trained trained, FeatureLoss featureLoss, doub
     /** What is trained. */
     public enum Trained {
         /** The bounds of weights and activations, as in the papers. */
-        BOUNDS("bounds", true, true, false, false),
+        BOUNDS("bounds", true, true, false, false, false),
         /** The weights and biases of all layers too. */
-        BOUNDS_AND_WEIGHTS("bounds, weights", true, true, true, false),
+        BOUNDS_AND_WEIGHTS("bounds, weights", true, true, true, false, false),
         /** The bounds of activations alone. */
-        INPUT_BOUNDS("input bounds", false, true, false, false),
+        INPUT_BOUNDS("input bounds", false, true, false, false, false),
         /** The bounds of weights alone. */
-        WEIGHT_BOUNDS("weight bounds", true, false, false, false),
+        WEIGHT_BOUNDS("weight bounds", true, false, false, false, false),
         /** The bounds of activations, and the weights and biases of all layers. */
-        INPUT_BOUNDS_AND_WEIGHTS("input bounds, weights", false, true, true, false),
+        INPUT_BOUNDS_AND_WEIGHTS("input bounds, weights", false, true, true, false, false),
         /** The weights and biases of all layers, on bounds that stay. */
-        WEIGHTS("weights", false, false, true, false),
+        WEIGHTS("weights", false, false, true, false, false),
         /** The offsets and gains of the channels of normalised inputs. */
-        NORMALIZATIONS("normalizations", false, false, false, true);
+        NORMALIZATIONS("normalizations", false, false, false, true, false),
+        /** Bounds, weights and biases, and what is around layers that have a bypass: thresholds and all else. */
+        BYPASSES("bounds, weights, bypasses", true, true, true, false, true);
 
         private final String id;
         private final boolean weightBounds;
         private final boolean inputBounds;
         private final boolean weights;
         private final boolean normalizations;
+        private final boolean bypasses;
 
-        Trained(String id, boolean weightBounds, boolean inputBounds, boolean weights, boolean normalizations) {
+        Trained(
+                String id,
+                boolean weightBounds,
+                boolean inputBounds,
+                boolean weights,
+                boolean normalizations,
+                boolean bypasses) {
             this.id = id;
             this.weightBounds = weightBounds;
             this.inputBounds = inputBounds;
             this.weights = weights;
             this.normalizations = normalizations;
+            this.bypasses = bypasses;
         }
     }
 
@@ -80,16 +90,27 @@ public record Distill(long steps, Trained trained, FeatureLoss featureLoss, doub
      * @param inputBounds of the bounds of activations
      * @param interval of weights and biases of quantized layers, for a layer of one interval; it is divided by their number
      * @param others of the layers that stay fp32, divided likewise
-     * @param normalizations of the gains of channels, and of their offsets in units of the distance of the bounds
+     * @param offsets of the offsets of channels, in units of the distance of the bounds
+     * @param factors of the gains of channels
+     * @param bypasses of what is around layers that have a bypass, in its units
      */
-    record Rates(double weightBounds, double inputBounds, double interval, double others, double normalizations) {
+    record Rates(
+            double weightBounds,
+            double inputBounds,
+            double interval,
+            double others,
+            double offsets,
+            double factors,
+            double bypasses) {
         static Rates of(Trained trained) {
             return new Rates(
                     trained.weightBounds ? 4e-3 : 0,
                     trained.inputBounds ? 4e-3 : 0,
                     trained.weights ? 5e-2 : 0,
                     trained.weights ? 6e-3 : 0,
-                    trained.normalizations ? 4e-3 : 0);
+                    trained.normalizations || trained.bypasses ? 4e-3 : 0,
+                    trained.normalizations ? 4e-3 : 0,
+                    trained.bypasses ? 3e-2 : 0);
         }
 
         /** Returns the largest step of each of a network's parameters, 0 for those that are not trained. */
@@ -104,9 +125,10 @@ public record Distill(long steps, Trained trained, FeatureLoss featureLoss, doub
                 layer.weightBounds((lower, upper) -> put(steps, weightBounds, lower, upper));
                 layer.inputBounds((lower, upper) -> put(steps, inputBounds, lower, upper));
                 layer.normalizations((offset, factor, distance) -> {
-                    steps.put(offset, normalizations * distance);
-                    steps.put(factor, normalizations);
+                    steps.put(offset, offsets * distance);
+                    steps.put(factor, factors);
                 });
+                layer.bypass((parameter, unit) -> steps.put(parameter, bypasses * unit));
             }
             return steps;
         }

@@ -20,7 +20,7 @@ import java.util.List;
  */
 public record DistributionAware(int parameterBits) implements Pass {
     /** Mean and standard deviation. */
-    private record Moments(double mean, double deviation) {}
+    record Moments(double mean, double deviation) {}
 
     /** Checks the range. */
     public DistributionAware {
@@ -66,7 +66,7 @@ public record DistributionAware(int parameterBits) implements Pass {
     }
 
     /** Of the positive values where the channel is rectified: those beyond the lowest bin, which has the zeros. */
-    private static Moments moments(Histogram channel, boolean positive) {
+    static Moments moments(Histogram channel, boolean positive) {
         double count = 0;
         double sum = 0;
         for (int i = 0; i < channel.bins(); i++) {

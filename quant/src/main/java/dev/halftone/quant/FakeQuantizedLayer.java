@@ -199,7 +199,8 @@ public final class FakeQuantizedLayer extends Module implements BranchLayer {
                 input.bounds.separate();
             }
         }
-        if (layer.module() instanceof NormalizedLayer normalized) {
+        NormalizedLayer normalized = layer.normalized();
+        if (normalized != null) {
             normalized.keepPositive();
         }
     }
@@ -213,15 +214,26 @@ public final class FakeQuantizedLayer extends Module implements BranchLayer {
 
     /** Shows every input that is normalised. */
     void normalizations(NormalizationVisitor visitor) {
-        if (layer.module() instanceof NormalizedLayer normalized) {
+        NormalizedLayer normalized = layer.normalized();
+        if (normalized != null) {
             for (int i = 0; i < inputs.size(); i++) {
-                Bounds bounds = inputs.get(i).bounds;
-                double gain = normalized.meanGain(i);
-                double distance = bounds == null
-                        ? 0
-                        : bounds.upper.value().get(0) - bounds.lower.value().get(0);
-                visitor.visit(normalized.offset(i), normalized.factor(i), distance / gain);
+                visitor.visit(normalized.offset(i), normalized.factor(i), distance(i) / normalized.meanGain(i));
             }
+        }
+    }
+
+    /** Returns the distance of the bounds of an input, 0 where there are none. */
+    private double distance(int input) {
+        Bounds bounds = inputs.get(input).bounds;
+        return bounds == null
+                ? 0
+                : bounds.upper.value().get(0) - bounds.lower.value().get(0);
+    }
+
+    /** Shows what is trained around a layer that has a bypass. */
+    void bypass(BypassedLayer.StepVisitor visitor) {
+        if (layer instanceof QuantizableLayer.Bypassed(QuantizableLayer _, BypassedLayer around)) {
+            around.steps(distance(0), visitor);
         }
     }
 

@@ -121,6 +121,11 @@ sealed interface QuantizableLayer {
         return List.of();
     }
 
+    /** Returns the layer that normalises the channels of inputs, or null where none does. */
+    default @Nullable NormalizedLayer normalized() {
+        return null;
+    }
+
     /** Returns what a packed layer keeps of an input's quantizer. */
     default ActivationQuantizer stored(int input, ActivationQuantizer quantizer) {
         return quantizer;
@@ -352,6 +357,49 @@ sealed interface QuantizableLayer {
         @Override
         public ActivationQuantizer stored(int input, ActivationQuantizer quantizer) {
             return new NormalizedQuantizer(normalized.normalization(input), quantizer);
+        }
+    }
+
+    /** A layer with a bypass past it. */
+    record Bypassed(QuantizableLayer inner, BypassedLayer around) implements QuantizableLayer {
+        @Override
+        public Module module() {
+            return around;
+        }
+
+        @Override
+        public List<Weight> weights() {
+            return inner.weights();
+        }
+
+        @Override
+        public List<Weight> biases() {
+            return inner.biases();
+        }
+
+        @Override
+        public List<String> inputs() {
+            return inner.inputs();
+        }
+
+        @Override
+        public @Nullable NormalizedLayer normalized() {
+            return inner.normalized();
+        }
+
+        @Override
+        public Value forward(Value x, Operands operands) {
+            return around.around(x, v -> inner.forward(v, operands));
+        }
+
+        @Override
+        public Module pack(List<WeightFormat> weights, List<ActivationQuantizer> inputs) {
+            return around.around(inner.pack(weights, inputs));
+        }
+
+        @Override
+        public ActivationQuantizer stored(int input, ActivationQuantizer quantizer) {
+            return inner.stored(input, quantizer);
         }
     }
 

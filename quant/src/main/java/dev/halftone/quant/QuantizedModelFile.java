@@ -26,9 +26,11 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.EnumSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.SortedSet;
 import java.util.TreeSet;
 import java.util.stream.Collectors;
@@ -47,6 +49,9 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>An input that is rounded to a table of levels has {@code L.activation_levels} (F16, 2 to {@code 2^bits} numbers in ascending order) in
  * the place of its bounds ({@link LevelQuantizer}), one of attention's products likewise {@code L.a_levels}.
+ *
+ * <p>A layer with a bypass past it is {@code L.layer}, and beside it are the fp32 tensors of {@link BypassedLayer}, {@code L.bypass} first: it
+ * says that there is one.
  *
  * <p>Queries, keys and values of attention are three layers {@code L.q}, {@code L.k} and {@code L.v} in the place of the linear
  * layer {@code L}. The products of attention {@code L} have no weight, which is told by 0 bits, and four pairs of bounds {@code
@@ -177,6 +182,8 @@ public final class QuantizedModelFile {
                 Module layer = reader.layer(site);
                 if (layer != null) {
                     layers.put(site.slot(), layer);
+                    // What is around a layer that has a bypass.
+                    layer.parameters().forEach((name, p) -> unpacked.put(site.name() + "." + name, p));
                 }
             }
         }
@@ -238,12 +245,40 @@ public final class QuantizedModelFile {
             }
         }
 
-        private static List<String> names(Site site) {
+        private boolean has(Site site, String parameter) {
+            return rest.containsKey(site.name() + "." + parameter);
+        }
+
+        private List<String> names(Site site) {
+            String name = has(site, BypassedLayer.BYPASS) ? site.name() + "." + BypassedLayer.LAYER : site.name();
             return site.role() == Role.QKV
                     ? QuantizableLayer.Projections.PARTS.stream()
-                            .map(part -> site.name() + "." + part)
+                            .map(part -> name + "." + part)
                             .toList()
-                    : List.of(site.name());
+                    : List.of(name);
+        }
+
+        /** Returns the layer for a site, with what is around it, or null if something is wrong with it. */
+        @Nullable
+        Module layer(Site site) {
+            Module layer = plain(site);
+            if (layer == null || !has(site, BypassedLayer.BYPASS)) {
+                return layer;
+            }
+            Set<BypassedLayer.Part> parts = EnumSet.noneOf(BypassedLayer.Part.class);
+            if (has(site, BypassedLayer.SLOPE)) {
+                parts.add(BypassedLayer.Part.CHANNEL_RELU);
+            }
+            if (has(site, BypassedLayer.CENTER)) {
+                parts.add(BypassedLayer.Part.LOCAL_SCALE);
+            }
+            Shape weight = switch (site.slot().module()) {
+                case Conv2d conv -> conv.weight().value().shape();
+                case Linear linear -> linear.weight().value().shape();
+                default -> null;
+            };
+            // Nothing else has a bypass; then its tensors are unexpected.
+            return weight == null ? layer : new BypassedLayer(layer, weight.dim(-2), weight.dim(-1), parts);
         }
 
         /** Returns whether the file has a quantized layer for a site. */
@@ -251,9 +286,7 @@ public final class QuantizedModelFile {
             return names(site).stream().anyMatch(listed::containsKey);
         }
 
-        /** Returns the layer for a site, or null if something is wrong with it. */
-        @Nullable
-        Module layer(Site site) {
+        private @Nullable Module plain(Site site) {
             List<Module> parts = new ArrayList<>();
             for (String name : names(site)) {
                 Bits bits = listed.remove(name);

@@ -5,11 +5,14 @@ import dev.halftone.nn.Module;
 import dev.halftone.nn.Site;
 import dev.halftone.nn.Site.Role;
 import dev.halftone.quant.calibration.Tails;
+import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.kernels.ChannelNormalization;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /** A site in scope: the operands of its layer, and what passes have to tell of it. */
 public final class SiteState {
@@ -93,8 +96,11 @@ public final class SiteState {
     /** Returns what a weight of a part takes in a file, with its share of what the input takes. */
     double effectiveBits(int part, WeightFormat stored) {
         ActivationQuantizer input = layer.stored(part, inputs.get(part).quantizer());
-        return (double) (stored.storedBits() + input.storedBits())
+        double own = (double) (stored.storedBits() + input.storedBits())
                 / stored.shape().size();
+        return layer instanceof QuantizableLayer.Bypassed(QuantizableLayer _, BypassedLayer around)
+                ? own + (double) around.storedBits() / size()
+                : own;
     }
 
     /** Takes over the bounds of a layer that was trained. */
@@ -105,7 +111,8 @@ public final class SiteState {
         for (int i = 0; i < inputs.size(); i++) {
             inputs.get(i).quantize(trained.input(i), inputs.get(i).error());
         }
-        if (layer instanceof QuantizableLayer.Normalized(QuantizableLayer _, NormalizedLayer normalized)) {
+        NormalizedLayer normalized = layer.normalized();
+        if (normalized != null) {
             normalized.settle(weights);
         }
     }
@@ -125,20 +132,79 @@ public final class SiteState {
         if (!canNormalize() || by.size() != inputs.size()) {
             throw new IllegalStateException(by.size() + " normalisations for the inputs of " + site.name());
         }
+        BypassedLayer around = layer instanceof QuantizableLayer.Bypassed bypassed ? bypassed.around() : null;
+        QuantizableLayer own = layer instanceof QuantizableLayer.Bypassed bypassed ? bypassed.inner() : layer;
         List<ChannelNormalization> all = new ArrayList<>();
         for (int i = 0; i < by.size(); i++) {
             NormalizedLayer.divide(weights.get(i), by.get(i).gain());
             weights.get(i).allocate(weights.get(i).bits());
             inputs.get(i).allocate(inputs.get(i).bits());
             all.add(
-                    layer instanceof QuantizableLayer.Normalized before
+                    own instanceof QuantizableLayer.Normalized before
                             ? before.normalized().normalization(i).then(by.get(i))
                             : by.get(i));
         }
         QuantizableLayer inner =
-                layer instanceof QuantizableLayer.Normalized(QuantizableLayer plain, NormalizedLayer _) ? plain : layer;
+                own instanceof QuantizableLayer.Normalized(QuantizableLayer plain, NormalizedLayer _) ? plain : own;
         layer = new QuantizableLayer.Normalized(inner, new NormalizedLayer(inner, all));
+        if (around != null) {
+            layer = new QuantizableLayer.Bypassed(layer, around.around(layer.module()));
+        }
         restore();
+    }
+
+    /**
+     * Puts a bypass past the layer.
+     *
+     * @param parts what else is put around it
+     * @param input its distribution, where a part needs that
+     */
+    void bypass(Set<BypassedLayer.Part> parts, @Nullable ChannelHistograms input) {
+        Tensor first = weights.getFirst().values();
+        int in = first.dim(-2);
+        int out = size() / (first.size() / first.dim(-1));
+        BypassedLayer around = new BypassedLayer(layer.module(), in, out, parts);
+        if (input != null) {
+            Tensor center = Tensor.zeros(in);
+            double variance = 0;
+            for (int c = 0; c < in; c++) {
+                DistributionAware.Moments moments = DistributionAware.moments(input.get(c), false);
+                center.set((float) moments.mean(), c);
+                variance += moments.deviation() * moments.deviation() / in;
+            }
+            around.begin(center, variance > 0 ? (float) Math.sqrt(variance) : 1, moveBiases(center, out));
+        }
+        layer = new QuantizableLayer.Bypassed(layer, around);
+        restore();
+    }
+
+    /** Takes the biases out of the layer and returns them, with what inputs {@code center} add to the outputs. */
+    private Tensor moveBiases(Tensor center, int out) {
+        Tensor moved = Tensor.zeros(out);
+        int first = 0;
+        for (int i = 0; i < weights.size(); i++) {
+            Tensor w = weights.get(i).values();
+            int own = w.dim(-1);
+            for (int j = 0; j < w.size(); j++) {
+                int c = first + j % own;
+                moved.set(moved.get(c) + w.array()[j] * center.get(j / own % center.size()), c);
+            }
+            if (!layer.biases().isEmpty()) {
+                QuantizableLayer.Weight bias = layer.biases().get(i);
+                Tensor b = bias.values();
+                for (int c = 0; c < own; c++) {
+                    moved.set(moved.get(first + c) + b.get(c), first + c);
+                }
+                bias.set(Tensor.zeros(own));
+            }
+            first += own;
+        }
+        return moved;
+    }
+
+    /** Returns the number of weights. */
+    private int size() {
+        return weights.stream().mapToInt(w -> w.values().size()).sum();
     }
 
     /** Puts a layer into the slot. */

@@ -363,13 +363,18 @@ final class DistillTest {
         float[] values = site.weights().getFirst().values().toArray();
         new Distill(8, trained, FeatureLoss.ENERGY, 5).apply(run);
         assertThat(site.weights().getFirst().quantizer().equals(weight))
-                .isEqualTo(!EnumSet.of(Trained.BOUNDS, Trained.BOUNDS_AND_WEIGHTS, Trained.WEIGHT_BOUNDS)
-                        .contains(trained));
+                .isEqualTo(
+                        !EnumSet.of(Trained.BOUNDS, Trained.BOUNDS_AND_WEIGHTS, Trained.WEIGHT_BOUNDS, Trained.BYPASSES)
+                                .contains(trained));
         assertThat(site.inputs().getFirst().quantizer().equals(input))
                 .isEqualTo(EnumSet.of(Trained.WEIGHT_BOUNDS, Trained.NORMALIZATIONS, Trained.WEIGHTS)
                         .contains(trained));
         assertThat(Arrays.equals(site.weights().getFirst().values().toArray(), values))
-                .isEqualTo(!EnumSet.of(Trained.BOUNDS_AND_WEIGHTS, Trained.INPUT_BOUNDS_AND_WEIGHTS, Trained.WEIGHTS)
+                .isEqualTo(!EnumSet.of(
+                                Trained.BOUNDS_AND_WEIGHTS,
+                                Trained.INPUT_BOUNDS_AND_WEIGHTS,
+                                Trained.WEIGHTS,
+                                Trained.BYPASSES)
                         .contains(trained));
     }
 

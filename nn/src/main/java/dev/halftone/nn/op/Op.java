@@ -15,6 +15,8 @@ import org.jspecify.annotations.Nullable;
 public sealed interface Op
         permits AddOp,
                 AttentionBranchOp,
+                BypassOp,
+                ChannelReluOp,
                 CharbonnierLossOp,
                 ConcatOp,
                 Conv2dOp,
@@ -26,6 +28,8 @@ public sealed interface Op
                 LayerNormOp,
                 LeakyReluOp,
                 LinearOp,
+                LocalMagnitudeOp,
+                LocalScaleOp,
                 MatmulOp,
                 MlpBranchOp,
                 MseLossOp,

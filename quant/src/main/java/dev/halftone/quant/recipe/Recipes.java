@@ -24,6 +24,7 @@ public final class Recipes {
         ALL.addAll(Transformed.recipes());
         ALL.addAll(Reconstructed.recipes());
         ALL.addAll(Lsq.recipes());
+        ALL.addAll(Bypassed.recipes());
         ALL.addAll(Clq.recipes());
         ALL.add(Mixup.recipe());
         ALL.add(IsQuant.recipe());
