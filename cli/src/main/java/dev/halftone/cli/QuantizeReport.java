@@ -249,6 +249,17 @@ record QuantizeReport(
                         .count(),
                 bitsPerWeight(),
                 unquantized());
+        long integers = layers.stream()
+                .filter(layer -> layer.measures().containsKey("integer"))
+                .count();
+        if (integers > 0) {
+            console.print(
+                    "%d layers compute in integers alone, %d of them with codes as outputs; all else is fp32",
+                    integers,
+                    layers.stream()
+                            .filter(layer -> layer.measures().getOrDefault("integer", 32.0) < 32)
+                            .count());
+        }
         BitOperations operations = operations(compute);
         console.print(
                 "%.1f million bit operations per pixel of the result, 1/%.0f of fp32 (multiply-adds x weight bits x activation bits)",

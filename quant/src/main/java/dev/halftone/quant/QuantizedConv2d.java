@@ -32,6 +32,7 @@ public final class QuantizedConv2d extends Module implements BranchLayer, Quanti
     private final UniformGrid activation;
     private final @Nullable ChannelNormalization normalization;
     private final @Nullable Tensor bias;
+    private final QuantizedConvWeight prepared;
     private final PackedConv packed;
     private final @Nullable WeightFormat stored;
 
@@ -100,10 +101,8 @@ public final class QuantizedConv2d extends Module implements BranchLayer, Quanti
             scale.set(weight.grid(c).scale(), c);
             lower.set(weight.grid(c).lower(), c);
         }
-        packed = KernelProvider.kernels()
-                .lowBit()
-                .prepare(
-                        new QuantizedConvWeight(kernel, in, out, codes, scale, lower, bias, normalization), activation);
+        prepared = new QuantizedConvWeight(kernel, in, out, codes, scale, lower, bias, normalization);
+        packed = KernelProvider.kernels().lowBit().prepare(prepared, activation);
     }
 
     /** Returns the layer that a convolution becomes under these quantizers. */
@@ -216,6 +215,11 @@ public final class QuantizedConv2d extends Module implements BranchLayer, Quanti
     /** Returns what the weight codes stand for. */
     public UniformQuantizer weight() {
         return weight;
+    }
+
+    /** Returns the weight as kernels take it. */
+    QuantizedConvWeight prepared() {
+        return prepared;
     }
 
     /** Returns the grid on which inputs are quantized. */

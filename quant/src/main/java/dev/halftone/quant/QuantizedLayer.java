@@ -5,7 +5,7 @@ import dev.halftone.tensor.Tensor;
 import org.jspecify.annotations.Nullable;
 
 /** A convolution or linear layer whose weight is quantized, and maybe its input: what a quantized-model file keeps. */
-public sealed interface QuantizedLayer permits QuantizedConv2d, DequantizedLayer {
+public sealed interface QuantizedLayer permits QuantizedConv2d, IntegerConv2d, DequantizedLayer {
     /** Returns the weight as it is stored. */
     WeightFormat stored();
 

@@ -50,6 +50,9 @@ import org.jspecify.annotations.Nullable;
  * <p>An input that is rounded to a table of levels has {@code L.activation_levels} (F16, 2 to {@code 2^bits} numbers in ascending order) in
  * the place of its bounds ({@link LevelQuantizer}), one of attention's products likewise {@code L.a_levels}.
  *
+ * <p>A convolution that is executed in integers alone ({@link IntegerConv2d}) has {@code integer} as its fourth entry; with a digit, the
+ * bits of its output's codes, there are {@code L.output_lower} and {@code L.output_upper} ({@code [1]}).
+ *
  * <p>A layer with a bypass past it is {@code L.layer}, and beside it are the fp32 tensors of {@link BypassedLayer}, {@code L.bypass} first: it
  * says that there is one.
  *
@@ -68,6 +71,7 @@ public final class QuantizedModelFile {
     private static final String UPPER = "_upper";
     private static final String LEVELS = "_levels";
     private static final String OFFSET = ACTIVATION + "_offset";
+    private static final String OUTPUT = ".output";
     private static final String GAIN = ACTIVATION + "_gain";
 
     private QuantizedModelFile() {}
@@ -88,9 +92,13 @@ public final class QuantizedModelFile {
         network.descendants().forEach((name, slot) -> {
             switch (slot.module()) {
                 case QuantizedLayer q -> {
-                    String tag = q.stored() instanceof UniformWeight
-                            ? ""
-                            : ":" + q.stored().tag();
+                    String tag = switch (q) {
+                        case IntegerConv2d integers -> ":" + integers.tag();
+                        default ->
+                            q.stored() instanceof UniformWeight
+                                    ? ""
+                                    : ":" + q.stored().tag();
+                    };
                     layers.add(name + ":" + q.stored().bits() + ":" + q.input().bits() + tag);
                     tensors.addAll(tensors(name, q));
                 }
@@ -120,6 +128,11 @@ public final class QuantizedModelFile {
     private static List<StoredTensor> tensors(String name, QuantizedLayer q) {
         List<StoredTensor> tensors = new ArrayList<>(q.stored().tensors(name + WEIGHT));
         addInput(tensors, name, q.input());
+        UniformGrid output = q instanceof IntegerConv2d integers ? integers.output() : null;
+        if (output != null) {
+            tensors.add(scalar(name + OUTPUT + "_lower", output.lower()));
+            tensors.add(scalar(name + OUTPUT + "_upper", output.upper()));
+        }
         Tensor bias = q.bias();
         if (bias != null) {
             tensors.add(StoredTensor.of(name + ".bias", bias));
@@ -333,14 +346,27 @@ public final class QuantizedModelFile {
 
         private @Nullable Module layer(String name, Shape shape, boolean hasBias, Bits bits) {
             int before = problems.size();
-            WeightFormat weight = bits.tag().isEmpty() ? uniform(name, shape, bits) : tagged(name, shape, bits);
+            boolean integers = bits.tag().matches(IntegerConv2d.TAG + "[1-8]?");
+            boolean codesOut = integers && !bits.tag().equals(IntegerConv2d.TAG);
+            UniformGrid output =
+                    codesOut ? grid(name + OUTPUT, bits.tag().charAt(bits.tag().length() - 1) - '0') : null;
+            WeightFormat weight =
+                    integers || bits.tag().isEmpty() ? uniform(name, shape, bits) : tagged(name, shape, bits);
             ActivationQuantizer input = input(name, shape.dim(-2), bits.activation(0));
             StoredTensor bias = hasBias ? take(name + ".bias", DType.F32, shape.dim(-1)) : null;
             if (problems.size() > before || weight == null || input == null) {
                 return null;
             }
             try {
-                return QuantizableLayer.quantized(weight, input, bias == null ? null : bias.toTensor());
+                Module layer = QuantizableLayer.quantized(weight, input, bias == null ? null : bias.toTensor());
+                if (integers && layer instanceof QuantizedConv2d conv) {
+                    return new IntegerConv2d(conv, output);
+                }
+                if (!integers) {
+                    return layer;
+                }
+                problems.add(name + " runs in integers alone with inputs in fp32");
+                return null;
             } catch (IllegalArgumentException e) {
                 problems.add(name + " has " + e.getMessage());
                 return null;

@@ -23,6 +23,8 @@ public final class SiteState {
     private final Map<String, Double> measures = new LinkedHashMap<>();
     private BoundForm weightForm = BoundForm.FREE;
     private BoundForm inputForm = BoundForm.FREE;
+    private boolean inIntegers;
+    private @Nullable InputOperand next;
 
     SiteState(Site site, QuantizableLayer layer, Quantization.Options options) {
         this.site = site;
@@ -88,9 +90,18 @@ public final class SiteState {
 
     /** Returns the layer on stored weights, on packed codes where a kernel takes them. */
     Module packed() {
-        return layer.pack(
+        Module packed = layer.pack(
                 weights.stream().map(WeightOperand::stored).toList(),
                 inputs.stream().map(InputOperand::quantizer).toList());
+        return inIntegers && packed instanceof QuantizedConv2d conv
+                ? new IntegerConv2d(conv, next == null ? null : QuantizableLayer.grid(next.quantizer()))
+                : packed;
+    }
+
+    /** Has the layer executed in integers alone; {@code reader} is the only input that reads its output, or null if fp32 follows. */
+    void executeInIntegers(@Nullable InputOperand reader) {
+        inIntegers = true;
+        next = reader;
     }
 
     /** Returns what a weight of a part takes in a file, with its share of what the input takes. */

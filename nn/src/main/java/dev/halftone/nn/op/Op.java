@@ -24,6 +24,7 @@ public sealed interface Op
                 FakeQuantizeOp,
                 FlipOp,
                 GeluOp,
+                IntegerConv2dOp,
                 L1LossOp,
                 LayerNormOp,
                 LeakyReluOp,

@@ -28,6 +28,7 @@ public final class Recipes {
         ALL.addAll(Clq.recipes());
         ALL.add(Mixup.recipe());
         ALL.add(IsQuant.recipe());
+        ALL.add(QAsr.recipe());
         ALL.addAll(Corrected.recipes());
         ALL.addAll(Equalized.recipes());
         ALL.addAll(Daq.recipes());
