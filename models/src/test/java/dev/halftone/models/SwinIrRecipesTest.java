@@ -146,6 +146,8 @@ final class SwinIrRecipesTest {
                 "lsq",
                 "lsq-plus",
                 "pact-style",
+                "bi-diffsr-style",
+                "bidense-style",
                 "clq-style",
                 "mixup-style",
                 "isquant-style",
