@@ -17,7 +17,7 @@ import org.jspecify.annotations.Nullable;
  * }</pre>
  *
  * <p>Every grid must have a level at 0; that of a weight may also have it halfway between two (one bit: -1 and 1), and then counts
- * in half steps. There is one implementation: loops over output channels, which C2 vectorizes.
+ * in half steps. There is one implementation, plain loops; it is here for its arithmetic, not for speed.
  */
 public final class IntegerConv {
     private final int kernel;
