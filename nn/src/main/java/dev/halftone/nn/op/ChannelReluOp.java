@@ -46,7 +46,6 @@ public record ChannelReluOp() implements Op {
                 int into = output.offset() + row * before.length;
                 for (int c = 0; c < before.length; c++) {
                     float z = x.array()[at + c] - before[c];
-                    // Without a branch C2 vectorizes this.
                     output.array()[into + c] = Math.max(z, 0) + slope[c] * Math.min(z, 0) + after[c];
                 }
             }

@@ -42,7 +42,7 @@ public record ScaleChannelsOp(int axis, boolean divide) implements Op {
         int inner = inner(x.shape());
         float[] s = factors.toArray();
         if (inner == 1) {
-            // The loop over channels has no remainders, and C2 vectorizes it.
+            // Rows of channels need no remainder for each element.
             ChannelRows.forEach(compute, y, (from, to) -> {
                 for (int row = from; row < to; row++) {
                     int at = x.offset() + row * s.length;
