@@ -93,6 +93,16 @@ public record AllocateBits(Method method, OptionalDouble target, boolean ranks, 
     private static final double PIXELS = 144;
 
     @Override
+    public boolean allocates() {
+        return true;
+    }
+
+    @Override
+    public AllocateBits withTarget(double bits) {
+        return new AllocateBits(method, OptionalDouble.of(bits), ranks, inputs);
+    }
+
+    @Override
     public String id() {
         return "allocate(" + method.id() + (ranks ? ", ranks" : "") + (inputs ? ", inputs too" : "")
                 + (target.isPresent() ? ", " + target.getAsDouble() : "") + ")";

@@ -160,14 +160,6 @@ public record Distill(long steps, Trained trained, FeatureLoss featureLoss, doub
         }
     }
 
-    /**
-     * What training takes.
-     *
-     * @param step seconds of a step
-     * @param once seconds of all else
-     */
-    record Cost(double step, double once) {}
-
     /** Checks the ranges. */
     public Distill {
         if (steps < 1) {

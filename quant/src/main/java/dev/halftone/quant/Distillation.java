@@ -241,7 +241,7 @@ final class Distillation implements AutoCloseable {
      *
      * @param limit not much longer than this is spent on it
      */
-    Distill.Cost cost(Duration limit) {
+    Training.Cost cost(Duration limit) {
         Map<String, Parameter> parameters = student.parameters();
         Map<String, Tensor> before = new LinkedHashMap<>();
         parameters.forEach((name, p) -> before.put(name, p.value().copy()));
@@ -258,7 +258,7 @@ final class Distillation implements AutoCloseable {
                 .toList();
         // Answering a held-back batch is a third of the student's part of a step at most.
         double step = later.get(later.size() / 2);
-        return new Distill.Cost(step, (VALIDATIONS + 1) * supervision.heldBack().size() * step / 3);
+        return new Training.Cost(step, (VALIDATIONS + 1) * supervision.heldBack().size() * step / 3);
     }
 
     private static Parameter parameter(Map<String, Parameter> parameters, String name) {

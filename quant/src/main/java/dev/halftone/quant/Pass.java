@@ -16,6 +16,20 @@ public interface Pass {
         return this;
     }
 
+    /** Returns whether it shares a budget of bits among layers. */
+    default boolean allocates() {
+        return false;
+    }
+
+    /**
+     * Returns this pass with another budget; itself where it shares none.
+     *
+     * @param bits of a weight on average, its share of all bounds included
+     */
+    default Pass withTarget(double bits) {
+        return this;
+    }
+
     /** Does the step. */
     void apply(Quantization run);
 }

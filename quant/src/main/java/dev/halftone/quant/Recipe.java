@@ -6,7 +6,6 @@ import dev.halftone.nn.Site;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.OptionalDouble;
 
 /**
  * A quantization algorithm as a list of passes.
@@ -74,7 +73,7 @@ public record Recipe(String id, String paper, Fidelity fidelity, String summary,
 
     /** Returns whether a pass shares a budget of bits among layers, so that the budget can be chosen. */
     public boolean allocates() {
-        return passes.stream().anyMatch(AllocateBits.class::isInstance);
+        return passes.stream().anyMatch(Pass::allocates);
     }
 
     /**
@@ -87,11 +86,8 @@ public record Recipe(String id, String paper, Fidelity fidelity, String summary,
         if (!allocates()) {
             throw new IllegalArgumentException("the recipe '" + id + "' gives all layers the same bits");
         }
-        List<Pass> changed = passes.stream()
-                .map(pass -> pass instanceof AllocateBits shared
-                        ? new AllocateBits(shared.method(), OptionalDouble.of(bits), shared.ranks(), shared.inputs())
-                        : pass)
-                .toList();
+        List<Pass> changed =
+                passes.stream().map(pass -> pass.withTarget(bits)).toList();
         return new Recipe(id, paper, fidelity, summary, changed);
     }
 
@@ -119,7 +115,7 @@ public record Recipe(String id, String paper, Fidelity fidelity, String summary,
         double once = 0;
         for (Pass pass : passes) {
             if (pass instanceof Training training) {
-                Distill.Cost cost = training.cost(run, time.dividedBy(10L * trainings()));
+                Training.Cost cost = training.cost(run, time.dividedBy(10L * trainings()));
                 step += cost.step() * training.steps() / steps();
                 once += cost.once();
             }

@@ -407,7 +407,7 @@ public record Reconstruct(
      * layer.
      */
     @Override
-    public Distill.Cost cost(Quantization run, Duration limit) {
+    public Cost cost(Quantization run, Duration limit) {
         List<Tap> taps =
                 run.sites().stream().map(site -> Tap.on(site.site().slot())).toList();
         try {
@@ -426,7 +426,7 @@ public record Reconstruct(
             int images = run.images().dim(0);
             // Both networks answer all images, and some units some of them.
             double once = forward / run.batch(0).dim(0) * (2 * images + (CHECKS + 1) * Math.min(CHECKED, images));
-            return new Distill.Cost(OVERHEAD * step / units(run).size(), once);
+            return new Cost(OVERHEAD * step / units(run).size(), once);
         } finally {
             taps.forEach(Tap::remove);
         }

@@ -5,6 +5,14 @@ import java.time.Duration;
 
 /** A pass that trains, and can tell how long it takes. */
 interface Training extends Pass {
+    /**
+     * What training takes.
+     *
+     * @param step seconds of a step
+     * @param once seconds of all else
+     */
+    record Cost(double step, double once) {}
+
     /** Returns what this pass costs on the machine as it is now; it spends about {@code limit} on finding out. */
-    Distill.Cost cost(Quantization run, Duration limit);
+    Cost cost(Quantization run, Duration limit);
 }
