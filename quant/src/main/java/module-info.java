@@ -7,5 +7,7 @@ module dev.halftone.quant {
 
     exports dev.halftone.quant;
     exports dev.halftone.quant.calibration;
+    exports dev.halftone.quant.format;
+    exports dev.halftone.quant.pass;
     exports dev.halftone.quant.recipe;
 }

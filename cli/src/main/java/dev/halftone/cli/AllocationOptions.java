@@ -2,15 +2,15 @@
 package dev.halftone.cli;
 
 import dev.halftone.models.SuperResolutionNetwork;
-import dev.halftone.quant.AllocateBits;
-import dev.halftone.quant.AllocateBits.Method;
-import dev.halftone.quant.CalibrateWeights;
 import dev.halftone.quant.Pass;
 import dev.halftone.quant.Quantization;
 import dev.halftone.quant.QuantizedModelFile;
 import dev.halftone.quant.Recipe;
-import dev.halftone.quant.UniformQuantizer;
 import dev.halftone.quant.calibration.MinMax;
+import dev.halftone.quant.format.UniformQuantizer;
+import dev.halftone.quant.pass.AllocateBits;
+import dev.halftone.quant.pass.AllocateBits.Method;
+import dev.halftone.quant.pass.CalibrateWeights;
 import dev.halftone.tensor.UniformGrid;
 import java.io.IOException;
 import java.nio.file.Files;

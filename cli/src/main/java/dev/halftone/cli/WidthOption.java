@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.cli;
 
-import dev.halftone.quant.NestedWeight;
 import dev.halftone.quant.WeightWidths;
+import dev.halftone.quant.format.NestedWeight;
 import dev.halftone.tensor.io.InvalidFileException;
 import dev.halftone.tensor.io.WeightFile;
 import java.util.Map;

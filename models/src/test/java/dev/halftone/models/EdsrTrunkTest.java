@@ -5,8 +5,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.halftone.nn.Graph;
 import dev.halftone.quant.Quantization;
-import dev.halftone.quant.RotateTrunks;
 import dev.halftone.quant.Scope;
+import dev.halftone.quant.pass.RotateTrunks;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.Tensor;
 import java.util.List;

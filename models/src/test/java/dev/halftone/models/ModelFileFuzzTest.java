@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.models;
 
-import dev.halftone.quant.FullPrecision;
 import dev.halftone.quant.Quantization;
 import dev.halftone.quant.QuantizedModelFile;
 import dev.halftone.quant.Scope;
+import dev.halftone.quant.format.FullPrecision;
 import dev.halftone.quant.recipe.Recipes;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.Tensor;

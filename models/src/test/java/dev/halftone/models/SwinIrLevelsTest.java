@@ -5,15 +5,15 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.halftone.nn.Graph;
-import dev.halftone.quant.CalibrateActivations;
-import dev.halftone.quant.CalibrateWeights;
 import dev.halftone.quant.InputOperand;
-import dev.halftone.quant.LevelQuantizer;
 import dev.halftone.quant.Quantization;
 import dev.halftone.quant.Quantization.LayerReport;
 import dev.halftone.quant.QuantizedModelFile;
 import dev.halftone.quant.Scope;
 import dev.halftone.quant.calibration.MinMax;
+import dev.halftone.quant.format.LevelQuantizer;
+import dev.halftone.quant.pass.CalibrateActivations;
+import dev.halftone.quant.pass.CalibrateWeights;
 import dev.halftone.quant.recipe.Recipes;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.Tensor;

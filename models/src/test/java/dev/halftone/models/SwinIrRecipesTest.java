@@ -6,7 +6,6 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.halftone.nn.Graph;
 import dev.halftone.quant.BitOperations;
-import dev.halftone.quant.FullPrecision;
 import dev.halftone.quant.Pass;
 import dev.halftone.quant.Quantization;
 import dev.halftone.quant.Quantization.LayerReport;
@@ -14,6 +13,7 @@ import dev.halftone.quant.QuantizedModelFile;
 import dev.halftone.quant.Recipe;
 import dev.halftone.quant.Scope;
 import dev.halftone.quant.Supervision;
+import dev.halftone.quant.format.FullPrecision;
 import dev.halftone.quant.recipe.Recipes;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.Tensor;

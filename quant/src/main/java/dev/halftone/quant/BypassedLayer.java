@@ -133,7 +133,7 @@ public final class BypassedLayer extends Module {
 
     /** Told of a parameter and of the largest step that it may do. */
     @FunctionalInterface
-    interface StepVisitor {
+    public interface StepVisitor {
         /** Steps are so many times a rate. */
         void visit(Parameter parameter, double unit);
     }

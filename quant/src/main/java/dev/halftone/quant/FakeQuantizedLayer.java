@@ -7,6 +7,12 @@ import dev.halftone.nn.Conv2d;
 import dev.halftone.nn.Module;
 import dev.halftone.nn.Parameter;
 import dev.halftone.nn.Value;
+import dev.halftone.quant.format.ActivationQuantizer;
+import dev.halftone.quant.format.BoundForm;
+import dev.halftone.quant.format.FullPrecision;
+import dev.halftone.quant.format.UniformQuantizer;
+import dev.halftone.quant.format.WeightFormat;
+import dev.halftone.quant.format.WeightQuantizer;
 import dev.halftone.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -97,12 +103,12 @@ public final class FakeQuantizedLayer extends Module implements BranchLayer {
     }
 
     /** Wraps a layer, sharing its parameters. */
-    FakeQuantizedLayer(QuantizableLayer layer, List<WeightQuantizer> weights, List<ActivationQuantizer> inputs) {
+    public FakeQuantizedLayer(QuantizableLayer layer, List<WeightQuantizer> weights, List<ActivationQuantizer> inputs) {
         this(layer, weights, inputs, BoundForm.FREE, BoundForm.FREE);
     }
 
     /** Wraps a layer, sharing its parameters, with quantizers of these forms. */
-    FakeQuantizedLayer(
+    public FakeQuantizedLayer(
             QuantizableLayer layer,
             List<WeightQuantizer> weights,
             List<ActivationQuantizer> inputs,
@@ -188,7 +194,7 @@ public final class FakeQuantizedLayer extends Module implements BranchLayer {
      * Keeps every pair of bounds apart, at least a thousandth of the distance that it began with: a step of training may have moved
      * one across the other, where there is no grid.
      */
-    void separateBounds() {
+    public void separateBounds() {
         for (Weight weight : weights) {
             if (weight.bounds != null) {
                 weight.bounds.separate();
@@ -207,13 +213,13 @@ public final class FakeQuantizedLayer extends Module implements BranchLayer {
 
     /** Told of the channels of an input that is normalised. */
     @FunctionalInterface
-    interface NormalizationVisitor {
+    public interface NormalizationVisitor {
         /** The channels of an input have these parameters, and bounds this far apart before the input is normalised. */
         void visit(Parameter offset, Parameter factor, double distance);
     }
 
     /** Shows every input that is normalised. */
-    void normalizations(NormalizationVisitor visitor) {
+    public void normalizations(NormalizationVisitor visitor) {
         NormalizedLayer normalized = layer.normalized();
         if (normalized != null) {
             for (int i = 0; i < inputs.size(); i++) {
@@ -231,24 +237,24 @@ public final class FakeQuantizedLayer extends Module implements BranchLayer {
     }
 
     /** Shows what is trained around a layer that has a bypass. */
-    void bypass(BypassedLayer.StepVisitor visitor) {
+    public void bypass(BypassedLayer.StepVisitor visitor) {
         if (layer instanceof QuantizableLayer.Bypassed(QuantizableLayer _, BypassedLayer around)) {
             around.steps(distance(0), visitor);
         }
     }
 
     /** Returns the fp32 layer's own parameters. */
-    Collection<Parameter> layerParameters() {
+    public Collection<Parameter> layerParameters() {
         return layer.module().parameters().values();
     }
 
     /** Returns the bits of a weight's code; those of the largest where there are several, 8 where there are none. */
-    int weightBits() {
+    public int weightBits() {
         return weights.stream().mapToInt(w -> w.fixed.bits()).max().orElse(8);
     }
 
     /** Shows the bounds of every weight that has any. */
-    void weightBounds(BiConsumer<Parameter, Parameter> pair) {
+    public void weightBounds(BiConsumer<Parameter, Parameter> pair) {
         for (Weight weight : weights) {
             if (weight.bounds != null) {
                 pair.accept(weight.bounds.lower, weight.bounds.upper);
@@ -257,7 +263,7 @@ public final class FakeQuantizedLayer extends Module implements BranchLayer {
     }
 
     /** Shows the bounds of every input that has any. */
-    void inputBounds(BiConsumer<Parameter, Parameter> pair) {
+    public void inputBounds(BiConsumer<Parameter, Parameter> pair) {
         for (Input input : inputs) {
             if (input.bounds != null) {
                 pair.accept(input.bounds.lower, input.bounds.upper);

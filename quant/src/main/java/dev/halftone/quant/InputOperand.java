@@ -2,6 +2,8 @@
 package dev.halftone.quant;
 
 import dev.halftone.quant.calibration.Tails;
+import dev.halftone.quant.format.ActivationQuantizer;
+import dev.halftone.quant.format.FullPrecision;
 import org.jspecify.annotations.Nullable;
 
 /** An input of a layer that is to be quantized, and what passes have decided for it so far. */
@@ -69,7 +71,7 @@ public final class InputOperand {
     }
 
     /** Returns the relative squared error that came with the quantizer. */
-    double error() {
+    public double error() {
         return error;
     }
 }

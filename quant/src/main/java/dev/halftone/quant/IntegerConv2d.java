@@ -4,6 +4,9 @@ package dev.halftone.quant;
 import dev.halftone.nn.Module;
 import dev.halftone.nn.Value;
 import dev.halftone.nn.op.IntegerConv2dOp;
+import dev.halftone.quant.format.ActivationQuantizer;
+import dev.halftone.quant.format.UniformWeight;
+import dev.halftone.quant.format.WeightFormat;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;
 import dev.halftone.tensor.kernels.IntegerConv;
@@ -16,7 +19,7 @@ import org.jspecify.annotations.Nullable;
  */
 public final class IntegerConv2d extends Module implements QuantizedLayer {
     /** What the entry of a layer in a file begins with after its bits. */
-    static final String TAG = "integer";
+    public static final String TAG = "integer";
 
     private final QuantizedConv2d conv;
     private final IntegerConv integers;

@@ -17,7 +17,7 @@ import java.util.List;
  * <p>The offset can be trained, and a factor of the gain, which begins at 1: in training {@code x' = g f (x - o)} and
  * {@code W' = (W' as stored) / f}, so whatever they are, the layer without quantizers stays what it was.
  */
-final class NormalizedLayer extends Module {
+public final class NormalizedLayer extends Module {
     /** One input's channels. */
     private final class Channels {
         final Parameter offset;
@@ -90,7 +90,7 @@ final class NormalizedLayer extends Module {
     }
 
     /** Returns the normalisation of an input; factors must have been settled. */
-    ChannelNormalization normalization(int index) {
+    public ChannelNormalization normalization(int index) {
         return channels.get(index).normalization();
     }
 

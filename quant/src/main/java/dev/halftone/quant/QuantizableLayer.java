@@ -9,6 +9,12 @@ import dev.halftone.nn.Parameter;
 import dev.halftone.nn.Site;
 import dev.halftone.nn.Site.Role;
 import dev.halftone.nn.Value;
+import dev.halftone.quant.format.ActivationQuantizer;
+import dev.halftone.quant.format.LevelQuantizer;
+import dev.halftone.quant.format.NormalizedQuantizer;
+import dev.halftone.quant.format.UniformQuantizer;
+import dev.halftone.quant.format.UniformWeight;
+import dev.halftone.quant.format.WeightFormat;
 import dev.halftone.tensor.LevelTable;
 import dev.halftone.tensor.Levels;
 import dev.halftone.tensor.Tensor;
@@ -19,7 +25,7 @@ import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /** The formula of a layer with its operands left open, so that it can be observed, quantized in fp32, or packed. */
-sealed interface QuantizableLayer {
+public sealed interface QuantizableLayer {
     /** What takes the place of the operands. */
     interface Operands {
         /** Returns what is used for an input. */
@@ -37,7 +43,7 @@ sealed interface QuantizableLayer {
      * @param to the end of the outputs
      */
     record Weight(String part, Parameter parameter, int from, int to) {
-        static Weight of(Parameter whole) {
+        public static Weight of(Parameter whole) {
             return new Weight("", whole, 0, whole.value().dim(-1));
         }
 
@@ -46,12 +52,12 @@ sealed interface QuantizableLayer {
         }
 
         /** Returns a copy of the values {@code [..., out]}. */
-        Tensor values() {
+        public Tensor values() {
             return of(parameter.value());
         }
 
         /** Returns a copy of what is this weight's of a tensor of the parameter's shape. */
-        Tensor of(Tensor all) {
+        public Tensor of(Tensor all) {
             Tensor some = Tensor.zeros(all.shape().with(-1, to - from));
             for (int i = 0; i < some.size(); i++) {
                 some.array()[i] = all.array()[all.offset() + at(i)];
@@ -60,7 +66,7 @@ sealed interface QuantizableLayer {
         }
 
         /** Replaces the values. */
-        void set(Tensor values) {
+        public void set(Tensor values) {
             for (int i = 0; i < values.size(); i++) {
                 parameter.value().array()[parameter.value().offset() + at(i)] = values.array()[values.offset() + i];
             }
@@ -79,7 +85,7 @@ sealed interface QuantizableLayer {
     }
 
     /** Returns the formula of the layer at a site, or empty if layers of its kind are not quantized. */
-    static Optional<QuantizableLayer> of(Site site) {
+    public static Optional<QuantizableLayer> of(Site site) {
         return switch (site.slot().module()) {
             case Conv2d conv -> Optional.of(new Convolution(conv));
             case Linear linear ->

@@ -6,6 +6,9 @@ import dev.halftone.nn.Module;
 import dev.halftone.nn.Site;
 import dev.halftone.nn.Value;
 import dev.halftone.quant.calibration.Histogram;
+import dev.halftone.quant.format.ActivationQuantizer;
+import dev.halftone.quant.format.FullPrecision;
+import dev.halftone.quant.format.WeightFormat;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.Tensor;
 import java.util.ArrayList;
@@ -165,7 +168,12 @@ public final class Quantization {
         return this;
     }
 
-    Supervision supervision() {
+    /**
+     * Returns what passes that train learn from.
+     *
+     * @throws IllegalStateException if there is nothing
+     */
+    public Supervision supervision() {
         if (supervision == null) {
             throw new IllegalStateException("a pass trains, and there is no fp32 network to learn from");
         }
@@ -180,21 +188,22 @@ public final class Quantization {
     }
 
     /** Returns the training steps of the whole recipe. */
-    long plannedSteps() {
+    public long plannedSteps() {
         return plannedSteps;
     }
 
     /** Counts the passes that train, from 0. */
-    int nextTraining() {
+    public int nextTraining() {
         return trainings++;
     }
 
-    void report(TrainingReport report) {
+    /** Takes note of what a pass that trained has done. */
+    public void report(TrainingReport report) {
         trained.add(report);
     }
 
     /** Tells how to compare the outputs of a layer with the teacher's, where a pass has transformed them; {@code name} is the site's. */
-    void restoreOutputs(String name, UnaryOperator<Tensor> by) {
+    public void restoreOutputs(String name, UnaryOperator<Tensor> by) {
         restored.merge(name, by, (first, second) -> y -> first.apply(second.apply(y)));
     }
 
@@ -203,12 +212,13 @@ public final class Quantization {
         return List.copyOf(trained);
     }
 
-    Module network() {
+    /** Returns the network, in whose sites layers take each other's places. */
+    public Module network() {
         return network;
     }
 
     /** Returns a calibration batch. */
-    Tensor batch(long number) {
+    public Tensor batch(long number) {
         if (observed == 0) {
             throw new IllegalStateException("there are no calibration images");
         }
@@ -216,12 +226,12 @@ public final class Quantization {
     }
 
     /** Puts other calibration batches in the place of those that there are, for the passes that follow. */
-    void replaceBatches(UnaryOperator<LongFunction<Tensor>> by) {
+    public void replaceBatches(UnaryOperator<LongFunction<Tensor>> by) {
         calibration = by.apply(calibration);
     }
 
     /** Returns all images that the network is observed on as one batch, cropped to the smallest. */
-    Tensor images() {
+    public Tensor images() {
         List<Tensor> batches =
                 LongStream.range(0, observed).mapToObj(this::batch).toList();
         int height = batches.stream().mapToInt(b -> b.dim(1)).min().orElse(0);
@@ -298,7 +308,7 @@ public final class Quantization {
      *
      * @throws IllegalArgumentException naming the pass that needs inputs with grids
      */
-    void requireQuantizedActivations(Pass pass) {
+    public void requireQuantizedActivations(Pass pass) {
         if (!options.quantizesActivations()) {
             throw new IllegalArgumentException(
                     pass.id() + " is about the grids of activations, which are to stay fp32: give them 1 to 8 bits");
@@ -307,13 +317,13 @@ public final class Quantization {
 
     /** Makes the stored form of a weight. */
     @FunctionalInterface
-    interface WeightStorage {
+    public interface WeightStorage {
         /** Returns the stored form of the present values of a weight that meets an input. */
         WeightFormat store(WeightOperand weight, InputOperand input);
     }
 
     /** Gives every weight a stored form; on several threads. */
-    void storeWeights(WeightStorage storage) {
+    public void storeWeights(WeightStorage storage) {
         compute.forEachRange(sites.size(), 1, (from, to) -> {
             for (SiteState site : sites.subList(from, to)) {
                 for (int i = 0; i < site.weights().size(); i++) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant;
 
+import dev.halftone.quant.format.ActivationQuantizer;
+import dev.halftone.quant.format.WeightFormat;
 import dev.halftone.tensor.Tensor;
 import org.jspecify.annotations.Nullable;
 

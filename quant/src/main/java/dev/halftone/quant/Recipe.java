@@ -86,8 +86,7 @@ public record Recipe(String id, String paper, Fidelity fidelity, String summary,
         if (!allocates()) {
             throw new IllegalArgumentException("the recipe '" + id + "' gives all layers the same bits");
         }
-        List<Pass> changed =
-                passes.stream().map(pass -> pass.withTarget(bits)).toList();
+        List<Pass> changed = passes.stream().map(pass -> pass.withTarget(bits)).toList();
         return new Recipe(id, paper, fidelity, summary, changed);
     }
 

@@ -5,6 +5,9 @@ import dev.halftone.nn.Module;
 import dev.halftone.nn.Site;
 import dev.halftone.nn.Site.Role;
 import dev.halftone.quant.calibration.Tails;
+import dev.halftone.quant.format.ActivationQuantizer;
+import dev.halftone.quant.format.BoundForm;
+import dev.halftone.quant.format.WeightFormat;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.kernels.ChannelNormalization;
 import java.util.ArrayList;
@@ -63,17 +66,17 @@ public final class SiteState {
     }
 
     /** Returns the numbers that passes have kept. */
-    Map<String, Double> measures() {
+    public Map<String, Double> measures() {
         return Map.copyOf(measures);
     }
 
     /** Returns the formula of the layer. */
-    QuantizableLayer layer() {
+    public QuantizableLayer layer() {
         return layer;
     }
 
     /** Returns the layer that computes in fp32 what the quantized one will, and can be trained. */
-    FakeQuantizedLayer fake() {
+    public FakeQuantizedLayer fake() {
         return new FakeQuantizedLayer(
                 layer,
                 weights.stream().map(WeightOperand::chosen).toList(),
@@ -83,13 +86,13 @@ public final class SiteState {
     }
 
     /** Sets what the bounds of weights and inputs may be from here on. */
-    void constrain(BoundForm ofWeights, BoundForm ofInputs) {
+    public void constrain(BoundForm ofWeights, BoundForm ofInputs) {
         weightForm = ofWeights;
         inputForm = ofInputs;
     }
 
     /** Returns the layer on stored weights, on packed codes where a kernel takes them. */
-    Module packed() {
+    public Module packed() {
         Module packed = layer.pack(
                 weights.stream().map(WeightOperand::stored).toList(),
                 inputs.stream().map(InputOperand::quantizer).toList());
@@ -99,7 +102,7 @@ public final class SiteState {
     }
 
     /** Has the layer executed in integers alone; {@code reader} is the only input that reads its output, or null if fp32 follows. */
-    void executeInIntegers(@Nullable InputOperand reader) {
+    public void executeInIntegers(@Nullable InputOperand reader) {
         inIntegers = true;
         next = reader;
     }
@@ -115,7 +118,7 @@ public final class SiteState {
     }
 
     /** Takes over the bounds of a layer that was trained. */
-    void take(FakeQuantizedLayer trained) {
+    public void take(FakeQuantizedLayer trained) {
         for (int i = 0; i < weights.size(); i++) {
             weights.get(i).quantize(trained.weight(i));
         }
@@ -168,22 +171,16 @@ public final class SiteState {
      * Puts a bypass past the layer.
      *
      * @param parts what else is put around it
-     * @param input its distribution, where a part needs that
+     * @param center the means of the input's channels, where a part needs them; what they add to the outputs moves out of the layer
+     * @param unit how far values are from these
      */
-    void bypass(Set<BypassedLayer.Part> parts, @Nullable ChannelHistograms input) {
+    public void bypass(Set<BypassedLayer.Part> parts, @Nullable Tensor center, float unit) {
         Tensor first = weights.getFirst().values();
         int in = first.dim(-2);
         int out = size() / (first.size() / first.dim(-1));
         BypassedLayer around = new BypassedLayer(layer.module(), in, out, parts);
-        if (input != null) {
-            Tensor center = Tensor.zeros(in);
-            double variance = 0;
-            for (int c = 0; c < in; c++) {
-                DistributionAware.Moments moments = DistributionAware.moments(input.get(c), false);
-                center.set((float) moments.mean(), c);
-                variance += moments.deviation() * moments.deviation() / in;
-            }
-            around.begin(center, variance > 0 ? (float) Math.sqrt(variance) : 1, moveBiases(center, out));
+        if (center != null) {
+            around.begin(center, unit, moveBiases(center, out));
         }
         layer = new QuantizableLayer.Bypassed(layer, around);
         restore();
@@ -219,12 +216,12 @@ public final class SiteState {
     }
 
     /** Puts a layer into the slot. */
-    void replace(Module by) {
+    public void replace(Module by) {
         site.slot().replace(by);
     }
 
     /** Puts the fp32 layer back into the slot. */
-    void restore() {
+    public void restore() {
         site.slot().replace(layer.module());
     }
 }

@@ -36,7 +36,7 @@ public record Supervision(
      */
     public record Checkpoint(Path file, Map<String, String> settings, Duration every, boolean resume) {
         /** Metadata: the steps of all passes of the run together. */
-        static final String STEPS = "recipe_steps";
+        public static final String STEPS = "recipe_steps";
 
         /** Copies the map. */
         public Checkpoint {
@@ -44,7 +44,7 @@ public record Supervision(
         }
 
         /** Returns the file of the pass that trains as number {@code index} from 0. */
-        Path file(int index) {
+        public Path file(int index) {
             return index == 0 ? file : file.resolveSibling(file.getFileName() + "-" + index);
         }
 

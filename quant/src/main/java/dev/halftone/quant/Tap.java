@@ -7,7 +7,7 @@ import dev.halftone.nn.Value;
 import org.jspecify.annotations.Nullable;
 
 /** Sits in the place of a layer or block, runs it, and lets its last output be seen. */
-final class Tap extends Module {
+public final class Tap extends Module {
     private final Child slot;
     private final Child inner;
     private @Nullable Value output;
@@ -18,7 +18,7 @@ final class Tap extends Module {
     }
 
     /** Takes the place of the module in a slot. */
-    static Tap on(Child slot) {
+    public static Tap on(Child slot) {
         Tap tap = new Tap(slot);
         slot.replace(tap);
         return tap;
@@ -32,7 +32,7 @@ final class Tap extends Module {
     }
 
     /** Returns the output of the last run. */
-    Value output() {
+    public Value output() {
         if (output == null) {
             throw new IllegalStateException("the network did not run one of its blocks");
         }
@@ -40,7 +40,7 @@ final class Tap extends Module {
     }
 
     /** Gives the place back. */
-    void remove() {
+    public void remove() {
         slot.replace(inner.module());
     }
 }

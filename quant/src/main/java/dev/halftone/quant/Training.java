@@ -4,7 +4,7 @@ package dev.halftone.quant;
 import java.time.Duration;
 
 /** A pass that trains, and can tell how long it takes. */
-interface Training extends Pass {
+public interface Training extends Pass {
     /**
      * What training takes.
      *

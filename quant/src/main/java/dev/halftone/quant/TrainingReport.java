@@ -22,7 +22,7 @@ public record TrainingReport(String pass, long steps, double seconds, List<Valid
      */
     public record Validation(long step, double error) {
         /** Returns a list as one line, exactly. */
-        static String format(List<Validation> list) {
+        public static String format(List<Validation> list) {
             return list.stream().map(v -> v.step + ":" + v.error).collect(Collectors.joining(" "));
         }
 
@@ -31,7 +31,7 @@ public record TrainingReport(String pass, long steps, double seconds, List<Valid
          *
          * @throws IllegalArgumentException if it is no such line
          */
-        static List<Validation> parse(String line) {
+        public static List<Validation> parse(String line) {
             List<Validation> list = new ArrayList<>();
             for (String entry : line.isEmpty() ? new String[0] : line.split(" ", -1)) {
                 String[] parts = entry.split(":", -1);

@@ -2,6 +2,9 @@
 package dev.halftone.quant;
 
 import dev.halftone.nn.Gradients;
+import dev.halftone.quant.format.UniformQuantizer;
+import dev.halftone.quant.format.WeightFormat;
+import dev.halftone.quant.format.WeightQuantizer;
 import dev.halftone.tensor.Tensor;
 import org.jspecify.annotations.Nullable;
 
@@ -29,7 +32,7 @@ public final class WeightOperand {
     }
 
     /** Returns the gradient with respect to it. */
-    Tensor own(Gradients gradients) {
+    public Tensor own(Gradients gradients) {
         return weight.of(gradients.of(weight.parameter()));
     }
 
@@ -74,7 +77,7 @@ public final class WeightOperand {
     }
 
     /** Returns whether a pass has chosen a stored form, which has no bounds to be chosen. */
-    boolean isStored() {
+    public boolean isStored() {
         return quantizer instanceof WeightFormat;
     }
 
@@ -95,7 +98,7 @@ public final class WeightOperand {
      *
      * @throws IllegalStateException if nothing was
      */
-    WeightQuantizer chosen() {
+    public WeightQuantizer chosen() {
         if (quantizer == null) {
             throw new IllegalStateException("no pass has chosen bounds for " + name);
         }
@@ -112,7 +115,7 @@ public final class WeightOperand {
     }
 
     /** Returns the relative squared error, {@code |w - wq|^2 / |w|^2}. */
-    double error() {
+    public double error() {
         Tensor w = values();
         Tensor q = stored().dequantize();
         double error = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant;
 
+import dev.halftone.quant.format.NestedWeight;
 import dev.halftone.tensor.io.InvalidFileException;
 import dev.halftone.tensor.io.WeightFile;
 import java.util.Arrays;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** Quantizers, calibration, recipes, packed layers and the quantized-model file. */
+/**
+ * Quantization of a network: what is quantized ({@link dev.halftone.quant.Scope}), the run of a recipe and what it has decided for
+ * every layer, the layers that take the place of fp32 ones, and the file of a quantized model.
+ */
 @NullMarked
 package dev.halftone.quant;
 

@@ -14,6 +14,8 @@ import dev.halftone.quant.BypassedLayer.Part;
 import dev.halftone.quant.Quantization.LayerReport;
 import dev.halftone.quant.Quantization.Options;
 import dev.halftone.quant.Supervision.Checkpoint;
+import dev.halftone.quant.format.FullPrecision;
+import dev.halftone.quant.pass.Bypass;
 import dev.halftone.quant.recipe.Recipes;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.Shape;

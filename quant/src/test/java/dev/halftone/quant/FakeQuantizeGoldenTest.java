@@ -8,6 +8,7 @@ import dev.halftone.nn.op.FakeQuantizeOp;
 import dev.halftone.quant.calibration.MinMax;
 import dev.halftone.quant.calibration.Samples;
 import dev.halftone.quant.calibration.Tails;
+import dev.halftone.quant.format.UniformQuantizer;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.testing.Golden;

@@ -11,6 +11,7 @@ import dev.halftone.nn.Plan;
 import dev.halftone.nn.Planner;
 import dev.halftone.quant.Quantization.LayerReport;
 import dev.halftone.quant.Quantization.Options;
+import dev.halftone.quant.format.FullPrecision;
 import dev.halftone.quant.recipe.Recipes;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.Shape;

@@ -5,6 +5,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
 import dev.halftone.quant.Quantization.Options;
+import dev.halftone.quant.format.UniformQuantizer;
+import dev.halftone.quant.format.UniformWeight;
 import dev.halftone.quant.recipe.Recipes;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.Tensor;

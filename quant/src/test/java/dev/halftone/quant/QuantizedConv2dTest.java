@@ -9,6 +9,7 @@ import dev.halftone.nn.Graph;
 import dev.halftone.nn.Module;
 import dev.halftone.nn.Plan;
 import dev.halftone.nn.Value;
+import dev.halftone.quant.format.UniformQuantizer;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;

@@ -12,6 +12,7 @@ import dev.halftone.nn.Parameter;
 import dev.halftone.nn.Parameter.Layout;
 import dev.halftone.nn.StateDict;
 import dev.halftone.nn.Value;
+import dev.halftone.quant.format.UniformQuantizer;
 import dev.halftone.tensor.Compute;
 import dev.halftone.tensor.Tensor;
 import dev.halftone.tensor.UniformGrid;

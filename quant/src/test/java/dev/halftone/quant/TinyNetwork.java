@@ -18,7 +18,7 @@ import java.util.Map;
 import java.util.SplittableRandom;
 
 /** A network with a site in every region: two residual blocks of 8 features between a first and a last convolution, x2. */
-final class TinyNetwork extends Module {
+public final class TinyNetwork extends Module {
     private final Child head = child("head", new Conv2d(3, 8, 3));
     private final Child first = child("body.0", new ResidualBlock(new Conv2d(8, 8, 3), new Conv2d(8, 8, 3), 1));
     private final Child second = child("body.1", new ResidualBlock(new Conv2d(8, 8, 3), new Conv2d(8, 8, 3), 0.1f));
@@ -27,7 +27,7 @@ final class TinyNetwork extends Module {
     private final Child tail = child("tail", new Conv2d(3, 3, 1));
 
     /** Returns a network with random weights, the same ones for the same seed. */
-    static TinyNetwork random(long seed) {
+    public static TinyNetwork random(long seed) {
         SplittableRandom random = new SplittableRandom(seed);
         TinyNetwork network = new TinyNetwork();
         network.descendants().values().forEach(slot -> {
@@ -85,22 +85,22 @@ final class TinyNetwork extends Module {
     }
 
     /** Returns an fp32 network with the weights of {@code random(1)} to learn from, and nothing that listens or is saved. */
-    static Supervision teacher() {
+    public static Supervision teacher() {
         return new Supervision(random(1), heldBack(), null, (step, steps, loss) -> {});
     }
 
     /** Returns a batch that {@link #images} never gives for the seeds that tests use. */
-    static List<Tensor> heldBack() {
+    public static List<Tensor> heldBack() {
         return images(1000);
     }
 
     /** Returns two batches of two images. */
-    static List<Tensor> images(long seed) {
+    public static List<Tensor> images(long seed) {
         SplittableRandom random = new SplittableRandom(seed);
         return List.of(image(random, 2, 7, 9), image(random, 2, 7, 9));
     }
 
-    static Tensor image(SplittableRandom random, int batch, int height, int width) {
+    public static Tensor image(SplittableRandom random, int batch, int height, int width) {
         Tensor image = Tensor.zeros(batch, height, width, 3);
         for (int i = 0; i < image.size(); i++) {
             image.array()[i] = (float) random.nextDouble(-1, 1);
@@ -108,7 +108,7 @@ final class TinyNetwork extends Module {
         return image;
     }
 
-    Tensor run(Compute compute, Tensor image) {
+    public Tensor run(Compute compute, Tensor image) {
         return forward(Graph.eager(compute).constant(image)).tensor();
     }
 }

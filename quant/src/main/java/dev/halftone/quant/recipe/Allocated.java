@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant.recipe;
 
-import dev.halftone.quant.AllocateBits;
-import dev.halftone.quant.AllocateBits.Method;
 import dev.halftone.quant.Pass;
 import dev.halftone.quant.Recipe;
 import dev.halftone.quant.Recipe.Fidelity;
+import dev.halftone.quant.pass.AllocateBits;
+import dev.halftone.quant.pass.AllocateBits.Method;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.OptionalDouble;

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant.recipe;
 
-import dev.halftone.quant.CalibrateActivations;
-import dev.halftone.quant.CalibrateWeights;
 import dev.halftone.quant.Recipe;
 import dev.halftone.quant.Recipe.Fidelity;
 import dev.halftone.quant.calibration.Calibrator;
@@ -11,6 +9,8 @@ import dev.halftone.quant.calibration.KlDivergence;
 import dev.halftone.quant.calibration.MeanSquaredError;
 import dev.halftone.quant.calibration.MinMax;
 import dev.halftone.quant.calibration.Percentile;
+import dev.halftone.quant.pass.CalibrateActivations;
+import dev.halftone.quant.pass.CalibrateWeights;
 import java.util.List;
 
 /** Recipes that choose bounds and do no more. */

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant.recipe;
 
-import dev.halftone.quant.Arb;
-import dev.halftone.quant.CalibrateActivations;
-import dev.halftone.quant.FitBinaryCoding;
-import dev.halftone.quant.FitBinaryOutputs;
 import dev.halftone.quant.Pass;
 import dev.halftone.quant.Recipe;
 import dev.halftone.quant.Recipe.Fidelity;
-import dev.halftone.quant.UniQuanF;
 import dev.halftone.quant.calibration.Dobi;
+import dev.halftone.quant.pass.Arb;
+import dev.halftone.quant.pass.CalibrateActivations;
+import dev.halftone.quant.pass.FitBinaryCoding;
+import dev.halftone.quant.pass.FitBinaryOutputs;
+import dev.halftone.quant.pass.UniQuanF;
 import java.util.List;
 
 /** Weights as planes of signs, layer by layer; activations have the bounds of {@code dobi}. */

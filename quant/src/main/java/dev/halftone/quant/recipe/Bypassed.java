@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant.recipe;
 
-import dev.halftone.quant.Bypass;
 import dev.halftone.quant.BypassedLayer.Part;
-import dev.halftone.quant.CalibrateActivations;
-import dev.halftone.quant.CalibrateWeights;
-import dev.halftone.quant.Distill;
-import dev.halftone.quant.Distill.Trained;
 import dev.halftone.quant.Recipe;
 import dev.halftone.quant.Recipe.Fidelity;
-import dev.halftone.quant.ReparameterizeChannels;
 import dev.halftone.quant.calibration.Dobi;
+import dev.halftone.quant.pass.Bypass;
+import dev.halftone.quant.pass.CalibrateActivations;
+import dev.halftone.quant.pass.CalibrateWeights;
+import dev.halftone.quant.pass.Distill;
+import dev.halftone.quant.pass.Distill.Trained;
+import dev.halftone.quant.pass.ReparameterizeChannels;
 import java.util.List;
 import java.util.Set;
 

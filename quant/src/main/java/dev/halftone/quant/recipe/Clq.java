@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant.recipe;
 
-import dev.halftone.quant.CalibrateActivations;
-import dev.halftone.quant.CalibrateSequentially;
-import dev.halftone.quant.CalibrateWeights;
 import dev.halftone.quant.Recipe;
 import dev.halftone.quant.Recipe.Fidelity;
-import dev.halftone.quant.RotateOutliers;
-import dev.halftone.quant.SearchBounds;
 import dev.halftone.quant.calibration.Dobi;
+import dev.halftone.quant.pass.CalibrateActivations;
+import dev.halftone.quant.pass.CalibrateSequentially;
+import dev.halftone.quant.pass.CalibrateWeights;
+import dev.halftone.quant.pass.RotateOutliers;
+import dev.halftone.quant.pass.SearchBounds;
 import java.util.List;
 
 /**

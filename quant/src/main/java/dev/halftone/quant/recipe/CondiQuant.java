@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant.recipe;
 
-import dev.halftone.quant.CalibrateActivations;
-import dev.halftone.quant.CalibrateWeights;
-import dev.halftone.quant.Condition;
-import dev.halftone.quant.Distill;
 import dev.halftone.quant.Recipe;
 import dev.halftone.quant.calibration.Dobi;
+import dev.halftone.quant.pass.CalibrateActivations;
+import dev.halftone.quant.pass.CalibrateWeights;
+import dev.halftone.quant.pass.Condition;
+import dev.halftone.quant.pass.Distill;
 import java.util.List;
 
 /** CondiQuant: lower the condition numbers of the weights, then quantize as 2DQuant does, against the original network. */

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant.recipe;
 
-import dev.halftone.quant.CalibrateActivations;
-import dev.halftone.quant.CalibrateWeights;
-import dev.halftone.quant.Distill;
-import dev.halftone.quant.DistributionAware;
 import dev.halftone.quant.Pass;
 import dev.halftone.quant.Recipe;
 import dev.halftone.quant.Recipe.Fidelity;
 import dev.halftone.quant.calibration.GaussianStep;
+import dev.halftone.quant.pass.CalibrateActivations;
+import dev.halftone.quant.pass.CalibrateWeights;
+import dev.halftone.quant.pass.Distill;
+import dev.halftone.quant.pass.DistributionAware;
 import java.util.ArrayList;
 import java.util.List;
 

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant.recipe;
 
-import dev.halftone.quant.AllocateEnds;
-import dev.halftone.quant.CalibrateActivations;
-import dev.halftone.quant.CalibrateWeights;
-import dev.halftone.quant.Distill;
-import dev.halftone.quant.Distill.FeatureLoss;
-import dev.halftone.quant.Distill.Trained;
 import dev.halftone.quant.Recipe;
 import dev.halftone.quant.calibration.DensityClip;
 import dev.halftone.quant.calibration.MinMax;
+import dev.halftone.quant.pass.AllocateEnds;
+import dev.halftone.quant.pass.CalibrateActivations;
+import dev.halftone.quant.pass.CalibrateWeights;
+import dev.halftone.quant.pass.Distill;
+import dev.halftone.quant.pass.Distill.FeatureLoss;
+import dev.halftone.quant.pass.Distill.Trained;
 import java.util.List;
 
 /**

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant.recipe;
 
-import dev.halftone.quant.CalibrateActivations;
-import dev.halftone.quant.CalibrateWeights;
-import dev.halftone.quant.Dilate;
-import dev.halftone.quant.Distill;
-import dev.halftone.quant.Equalize;
 import dev.halftone.quant.Recipe;
 import dev.halftone.quant.Recipe.Fidelity;
-import dev.halftone.quant.ScaleSalient;
 import dev.halftone.quant.calibration.Dobi;
 import dev.halftone.quant.calibration.MinMax;
+import dev.halftone.quant.pass.CalibrateActivations;
+import dev.halftone.quant.pass.CalibrateWeights;
+import dev.halftone.quant.pass.Dilate;
+import dev.halftone.quant.pass.Distill;
+import dev.halftone.quant.pass.Equalize;
+import dev.halftone.quant.pass.ScaleSalient;
 import java.util.List;
 
 /** Recipes that move differences between input channels to the weights, or from them, before bounds are chosen. */

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant.recipe;
 
-import dev.halftone.quant.BoundForm;
-import dev.halftone.quant.CalibrateActivations;
-import dev.halftone.quant.CalibrateWeights;
-import dev.halftone.quant.ConstrainBounds;
-import dev.halftone.quant.Distill;
-import dev.halftone.quant.Distill.Trained;
 import dev.halftone.quant.Recipe;
 import dev.halftone.quant.Recipe.Fidelity;
 import dev.halftone.quant.calibration.Dobi;
 import dev.halftone.quant.calibration.LearnedStep;
 import dev.halftone.quant.calibration.LearnedStep.Start;
 import dev.halftone.quant.calibration.MeanSquaredError;
+import dev.halftone.quant.format.BoundForm;
+import dev.halftone.quant.pass.CalibrateActivations;
+import dev.halftone.quant.pass.CalibrateWeights;
+import dev.halftone.quant.pass.ConstrainBounds;
+import dev.halftone.quant.pass.Distill;
+import dev.halftone.quant.pass.Distill.Trained;
 import java.util.List;
 
 /**

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant.recipe;
 
-import dev.halftone.quant.CalibrateActivations;
-import dev.halftone.quant.GradientOutliers;
 import dev.halftone.quant.Pass;
-import dev.halftone.quant.Ptq161;
 import dev.halftone.quant.Recipe;
 import dev.halftone.quant.Recipe.Fidelity;
-import dev.halftone.quant.Reconstruct;
-import dev.halftone.quant.Reconstruct.Learned;
-import dev.halftone.quant.Reconstruct.Part;
-import dev.halftone.quant.SlimLlm;
-import dev.halftone.quant.SlimLlm.Rounding;
 import dev.halftone.quant.calibration.Dobi;
+import dev.halftone.quant.pass.CalibrateActivations;
+import dev.halftone.quant.pass.GradientOutliers;
+import dev.halftone.quant.pass.Ptq161;
+import dev.halftone.quant.pass.Reconstruct;
+import dev.halftone.quant.pass.Reconstruct.Learned;
+import dev.halftone.quant.pass.Reconstruct.Part;
+import dev.halftone.quant.pass.SlimLlm;
+import dev.halftone.quant.pass.SlimLlm.Rounding;
 import java.util.ArrayList;
 import java.util.List;
 

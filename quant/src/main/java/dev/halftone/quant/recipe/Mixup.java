@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant.recipe;
 
-import dev.halftone.quant.MixCalibration;
 import dev.halftone.quant.Pass;
 import dev.halftone.quant.Recipe;
+import dev.halftone.quant.pass.MixCalibration;
 import java.util.ArrayList;
 import java.util.List;
 

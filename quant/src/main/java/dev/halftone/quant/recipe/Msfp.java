@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant.recipe;
 
-import dev.halftone.quant.CalibrateFloats;
 import dev.halftone.quant.Recipe;
 import dev.halftone.quant.Recipe.Fidelity;
-import dev.halftone.quant.RoundToFloats;
+import dev.halftone.quant.pass.CalibrateFloats;
+import dev.halftone.quant.pass.RoundToFloats;
 import java.util.List;
 
 /** Numbers of a few bits with a floating point. */

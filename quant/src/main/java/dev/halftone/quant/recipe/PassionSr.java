@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant.recipe;
 
-import dev.halftone.quant.BoundForm;
-import dev.halftone.quant.CalibrateWeights;
-import dev.halftone.quant.ConstrainBounds;
-import dev.halftone.quant.Distill;
-import dev.halftone.quant.Distill.Trained;
-import dev.halftone.quant.Equalize;
 import dev.halftone.quant.Pass;
 import dev.halftone.quant.Recipe;
-import dev.halftone.quant.TrackActivations;
 import dev.halftone.quant.calibration.MinMax;
+import dev.halftone.quant.format.BoundForm;
+import dev.halftone.quant.pass.CalibrateWeights;
+import dev.halftone.quant.pass.ConstrainBounds;
+import dev.halftone.quant.pass.Distill;
+import dev.halftone.quant.pass.Distill.Trained;
+import dev.halftone.quant.pass.Equalize;
+import dev.halftone.quant.pass.TrackActivations;
 import java.util.List;
 
 /**

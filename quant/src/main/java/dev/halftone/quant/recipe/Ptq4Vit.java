@@ -3,7 +3,7 @@ package dev.halftone.quant.recipe;
 
 import dev.halftone.quant.Recipe;
 import dev.halftone.quant.Recipe.Fidelity;
-import dev.halftone.quant.SearchScales;
+import dev.halftone.quant.pass.SearchScales;
 import java.util.List;
 
 /** PTQ4ViT. */

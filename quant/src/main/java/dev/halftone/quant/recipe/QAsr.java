@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant.recipe;
 
-import dev.halftone.quant.BoundForm;
-import dev.halftone.quant.CalibrateActivations;
-import dev.halftone.quant.CalibrateWeights;
-import dev.halftone.quant.ConstrainBounds;
-import dev.halftone.quant.IntegerOnly;
 import dev.halftone.quant.Recipe;
 import dev.halftone.quant.calibration.MeanSquaredError;
 import dev.halftone.quant.calibration.MinMax;
+import dev.halftone.quant.format.BoundForm;
+import dev.halftone.quant.pass.CalibrateActivations;
+import dev.halftone.quant.pass.CalibrateWeights;
+import dev.halftone.quant.pass.ConstrainBounds;
+import dev.halftone.quant.pass.IntegerOnly;
 import java.util.List;
 
 /**

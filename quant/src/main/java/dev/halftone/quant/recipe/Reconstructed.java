@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant.recipe;
 
-import dev.halftone.quant.CalibrateActivations;
-import dev.halftone.quant.CalibrateWeights;
 import dev.halftone.quant.Pass;
 import dev.halftone.quant.Recipe;
 import dev.halftone.quant.Recipe.Fidelity;
-import dev.halftone.quant.Reconstruct;
-import dev.halftone.quant.Reconstruct.Learned;
-import dev.halftone.quant.Reconstruct.Part;
 import dev.halftone.quant.calibration.Dobi;
+import dev.halftone.quant.pass.CalibrateActivations;
+import dev.halftone.quant.pass.CalibrateWeights;
+import dev.halftone.quant.pass.Reconstruct;
+import dev.halftone.quant.pass.Reconstruct.Learned;
+import dev.halftone.quant.pass.Reconstruct.Part;
 import java.util.ArrayList;
 import java.util.List;
 

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant.recipe;
 
-import dev.halftone.quant.CalibrateActivations;
-import dev.halftone.quant.CalibrateWeights;
-import dev.halftone.quant.LogarithmicProbabilities;
-import dev.halftone.quant.NoisyBias;
 import dev.halftone.quant.Pass;
 import dev.halftone.quant.Recipe;
 import dev.halftone.quant.Recipe.Fidelity;
-import dev.halftone.quant.ReparameterizeChannels;
-import dev.halftone.quant.RotateTrunks;
 import dev.halftone.quant.calibration.Dobi;
+import dev.halftone.quant.pass.CalibrateActivations;
+import dev.halftone.quant.pass.CalibrateWeights;
+import dev.halftone.quant.pass.LogarithmicProbabilities;
+import dev.halftone.quant.pass.NoisyBias;
+import dev.halftone.quant.pass.ReparameterizeChannels;
+import dev.halftone.quant.pass.RotateTrunks;
 import java.util.List;
 
 /** Recipes without training that transform the network, which computes what it did, before bounds are chosen by DOBI. */

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.quant.recipe;
 
-import dev.halftone.quant.CalibrateActivations;
-import dev.halftone.quant.CalibrateWeights;
-import dev.halftone.quant.Distill;
 import dev.halftone.quant.Recipe;
 import dev.halftone.quant.Recipe.Fidelity;
 import dev.halftone.quant.calibration.Dobi;
 import dev.halftone.quant.calibration.Dobi.Variant;
+import dev.halftone.quant.pass.CalibrateActivations;
+import dev.halftone.quant.pass.CalibrateWeights;
+import dev.halftone.quant.pass.Distill;
 import java.util.List;
 
 /**
