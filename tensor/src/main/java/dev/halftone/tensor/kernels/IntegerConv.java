@@ -17,13 +17,14 @@ import org.jspecify.annotations.Nullable;
  * }</pre>
  *
  * <p>Every grid must have a level at 0; that of a weight may also have it halfway between two (one bit: -1 and 1), and then counts
- * in half steps. There is one implementation, plain loops; it is here for its arithmetic, not for speed.
+ * in half steps. Products are of 32 bits whatever the codes have: it is here for its arithmetic, {@link PackedConv} for speed.
  */
 public final class IntegerConv {
     private final int kernel;
     private final int in;
     private final int out;
     private final int[] weight;
+
     private final int[] bias;
     private final float[] scale;
     private final UniformGrid input;
@@ -131,6 +132,7 @@ public final class IntegerConv {
      * @param sums {@code [width, out]}
      */
     public void sums(short[] codes, int at, int height, int width, int row, int[] sums) {
+        LowBitKernels kernels = KernelProvider.kernels().lowBit();
         int padding = kernel / 2;
         for (int column = 0; column < width; column++) {
             int into = column * out;
@@ -140,33 +142,8 @@ public final class IntegerConv {
                 int end = Math.min(kernel, width + padding - column);
                 int source = at + ((row + ky - padding) * width + column + first - padding) * in;
                 // Taps beside each other are as one with more channels.
-                add(codes, source, (end - first) * in, (ky * kernel + first) * in * out, sums, into);
-            }
-        }
-    }
-
-    private void add(short[] codes, int source, int count, int w, int[] sums, int into) {
-        int i = 0;
-        for (; i + 3 < count; i += 4) {
-            int a = codes[source + i];
-            int b = codes[source + i + 1];
-            int c = codes[source + i + 2];
-            int d = codes[source + i + 3];
-            // Behind a ReLU most codes are that of 0.
-            if ((a | b | c | d) != 0) {
-                int at = w + i * out;
-                for (int o = 0; o < out; o++) {
-                    sums[into + o] += a * weight[at + o]
-                            + b * weight[at + out + o]
-                            + c * weight[at + 2 * out + o]
-                            + d * weight[at + 3 * out + o];
-                }
-            }
-        }
-        for (; i < count; i++) {
-            int a = codes[source + i];
-            for (int o = 0; o < out; o++) {
-                sums[into + o] += a * weight[w + i * out + o];
+                kernels.addProducts(
+                        codes, source, (end - first) * in, weight, (ky * kernel + first) * in * out, out, sums, into);
             }
         }
     }

@@ -25,4 +25,10 @@ public interface LowBitKernels {
 
     /** Returns the ways for codes of these widths, the fastest first, with their recorded rates; the last is the scalar one. */
     List<CodeRate> rates(int weightBits, int activationBits);
+
+    /**
+     * Adds products of codes and rows of weights to sums, {@code sums[to + o] += codes[at + i] * weight[from + i * outputs + o]} for
+     * {@code i < count} and {@code o < outputs}, in 32 bits.
+     */
+    void addProducts(short[] codes, int at, int count, int[] weight, int from, int outputs, int[] sums, int to);
 }

@@ -30,6 +30,16 @@ final class ScalarLowBitKernels implements LowBitKernels {
         return List.of(RATE);
     }
 
+    @Override
+    public void addProducts(short[] codes, int at, int count, int[] weight, int from, int outputs, int[] sums, int to) {
+        for (int i = 0; i < count; i++) {
+            int code = codes[at + i];
+            for (int o = 0; o < outputs; o++) {
+                sums[to + o] += code * weight[from + i * outputs + o];
+            }
+        }
+    }
+
     private static final class Codes implements ActivationCodes {
         private final Shape shape;
         private final byte[] values;

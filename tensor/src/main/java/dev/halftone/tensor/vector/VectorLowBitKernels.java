@@ -12,9 +12,13 @@ import dev.halftone.tensor.kernels.ScalarKernels;
 import java.util.Comparator;
 import java.util.List;
 import java.util.stream.Stream;
+import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.VectorMask;
+import jdk.incubator.vector.VectorSpecies;
 
 /** Chooses how a quantized convolution runs: in the way that was measured to be the fastest of those that can. */
 final class VectorLowBitKernels implements LowBitKernels {
+    private static final VectorSpecies<Integer> INTS = VectorSpecies.of(int.class, Panels.SPECIES.vectorShape());
     private final LowBitKernels scalar = new ScalarKernels().lowBit();
 
     @Override
@@ -70,5 +74,40 @@ final class VectorLowBitKernels implements LowBitKernels {
                 .filter(r -> r.path() != CodePath.LOOK_UP || LookupTable.of(weightBits, activationBits) != null)
                 .sorted(Comparator.comparingInt(CodeRate::gops).reversed())
                 .toList();
+    }
+
+    @Override
+    public void addProducts(short[] codes, int at, int count, int[] weight, int from, int outputs, int[] sums, int to) {
+        int lanes = INTS.length();
+        int o = 0;
+        for (; o + 4 * lanes <= outputs; o += 4 * lanes) {
+            int s = to + o;
+            IntVector a = IntVector.fromArray(INTS, sums, s);
+            IntVector b = IntVector.fromArray(INTS, sums, s + lanes);
+            IntVector c = IntVector.fromArray(INTS, sums, s + 2 * lanes);
+            IntVector d = IntVector.fromArray(INTS, sums, s + 3 * lanes);
+            for (int i = 0; i < count; i++) {
+                int w = from + i * outputs + o;
+                IntVector code = IntVector.broadcast(INTS, codes[at + i]);
+                a = a.add(IntVector.fromArray(INTS, weight, w).mul(code));
+                b = b.add(IntVector.fromArray(INTS, weight, w + lanes).mul(code));
+                c = c.add(IntVector.fromArray(INTS, weight, w + 2 * lanes).mul(code));
+                d = d.add(IntVector.fromArray(INTS, weight, w + 3 * lanes).mul(code));
+            }
+            a.intoArray(sums, s);
+            b.intoArray(sums, s + lanes);
+            c.intoArray(sums, s + 2 * lanes);
+            d.intoArray(sums, s + 3 * lanes);
+        }
+        for (; o < outputs; o += lanes) {
+            // The rest of the last vector is no output.
+            VectorMask<Integer> there = INTS.indexInRange(o, outputs);
+            IntVector a = IntVector.fromArray(INTS, sums, to + o, there);
+            for (int i = 0; i < count; i++) {
+                a = a.add(IntVector.fromArray(INTS, weight, from + i * outputs + o, there)
+                        .mul(codes[at + i]));
+            }
+            a.intoArray(sums, to + o, there);
+        }
     }
 }

@@ -319,4 +319,23 @@ class VectorLowBitKernelsTest {
         }
         return x;
     }
+
+    @Test
+    void addedProductsEqualTheReference() {
+        SplittableRandom random = new SplittableRandom(31);
+        for (int outputs : new int[] {1, 15, 16, 17, 63, 64, 65, 130}) {
+            for (int count : new int[] {0, 1, 9, 64}) {
+                short[] codes = new short[count + 3];
+                for (int i = 0; i < codes.length; i++) {
+                    codes[i] = (short) random.nextInt(-255, 256);
+                }
+                int[] weight = random.ints(count * outputs + 5, -510, 511).toArray();
+                int[] expected = random.ints(outputs + 7, -1_000_000, 1_000_000).toArray();
+                int[] actual = expected.clone();
+                reference.addProducts(codes, 3, count, weight, 5, outputs, expected, 4);
+                vector.addProducts(codes, 3, count, weight, 5, outputs, actual, 4);
+                assertThat(actual).as(outputs + " outputs, " + count).isEqualTo(expected);
+            }
+        }
+    }
 }
