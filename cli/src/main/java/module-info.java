@@ -6,6 +6,7 @@ module dev.halftone.cli {
     requires com.fasterxml.jackson.jr.ob;
     requires info.picocli;
     requires java.management;
+    requires jdk.management;
     requires jdk.httpserver;
     requires jdk.incubator.vector;
     requires static org.jspecify;

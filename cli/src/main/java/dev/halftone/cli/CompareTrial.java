@@ -127,76 +127,74 @@ final class CompareTrial {
                 .put("paper", recipe.paper())
                 .put("fidelity", recipe.fidelity().name().toLowerCase(Locale.ROOT));
         SuperResolutionNetwork low = Zoo.build(source, 0);
-        PeakHeap heap = PeakHeap.start();
-        long start = System.nanoTime();
-        Quantization run = new Quantization(
-                compute,
-                low.module(),
-                new Quantization.Options(
-                        precision.bits().weight(), precision.bits().activation(), terms.scope()),
-                calibration::batch);
-        Map<String, WeightSummary> before = new HashMap<>();
-        weights(run).forEach(weight -> before.put(weight.name(), WeightSummary.of(weight.values())));
-        run.supervise(new Supervision(full.module(), calibration.heldBack(), null, (step, of, loss) -> {}));
-        Recipe wanted = precision.applied(recipe);
-        Recipe fitting = !wanted.trains()
-                ? wanted
-                : terms.steps() == null ? wanted.within(terms.budget(), run) : wanted.withSteps(terms.steps());
-        fitting.apply(run);
-        List<LayerReport> layers = run.pack();
-        double seconds = (System.nanoTime() - start) * 1e-9;
-        long peak = heap.bytes();
-        BitOperations operations = BitOperations.of(compute, full.module(), layers);
-        Map<String, Json> shapes = new HashMap<>();
-        weights(run).forEach(weight -> {
-            WeightSummary then = Objects.requireNonNull(before.get(weight.name()));
-            WeightSummary now = WeightSummary.of(weight.stored().dequantize(), then.limit());
-            shapes.put(
-                    weight.name(),
-                    new Json()
-                            .put("limit", then.limit())
-                            .put("before", then.counts())
-                            .put("after", now.counts())
-                            .put("conditionBefore", then.condition())
-                            .put("conditionAfter", now.condition()));
-        });
-        Map<String, Double> errors = run.outputErrors();
-        Widths widths = precision.target() == null
-                ? Widths.of(precision.bits())
-                : Widths.mean(precision.toString(), low, layers, operations);
-        return result.put("weightBits", widths.weight())
-                .put("activationBits", widths.activation())
-                .put("targetBits", precision.target())
-                .put("steps", fitting.steps())
-                .put("seconds", seconds)
-                .put("peakHeapBytes", peak)
-                .put("bitOperations", operations.quantized())
-                .put("bytes", AllocationOptions.fileBytes(low, low.metadata()))
-                .put("bitsPerWeight", QuantizeReport.bitsPerWeight(low))
-                .put("layersPacked", layers.stream().filter(LayerReport::packed).count())
-                .put(
-                        "layersDequantized",
-                        layers.stream()
-                                .filter(layer -> layer.weightBits() > 0 && !layer.packed())
-                                .count())
-                .put("speed", speed(low))
-                .put("quantized", quality(low))
-                .put(
-                        "layers",
-                        layers.stream()
-                                .map(layer -> new Json()
-                                        .put("name", layer.name())
-                                        .put("weightBits", layer.weightBits())
-                                        .put("effectiveBits", layer.effectiveBits())
-                                        .put("activationBits", layer.activationBits())
-                                        .put("packed", layer.packed())
-                                        .put("weightError", layer.weightError())
-                                        .put("activationError", layer.activationError())
-                                        .put("outputError", errors.get(layer.name()))
-                                        .put("measures", layer.measures())
-                                        .put("weight", shapes.get(layer.name() + ".weight"))
-                                        .entries())
-                                .toList());
+        try (PeakHeap heap = PeakHeap.start()) {
+            long start = System.nanoTime();
+            Quantization run = new Quantization(
+                    compute,
+                    low.module(),
+                    new Quantization.Options(
+                            precision.bits().weight(), precision.bits().activation(), terms.scope()),
+                    calibration::batch);
+            Map<String, WeightSummary> before = new HashMap<>();
+            weights(run).forEach(weight -> before.put(weight.name(), WeightSummary.of(weight.values())));
+            run.supervise(new Supervision(full.module(), calibration.heldBack(), null, (step, of, loss) -> {}));
+            Recipe wanted = precision.applied(recipe);
+            Recipe fitting = !wanted.trains()
+                    ? wanted
+                    : terms.steps() == null ? wanted.within(terms.budget(), run) : wanted.withSteps(terms.steps());
+            fitting.apply(run);
+            List<LayerReport> layers = run.pack();
+            double seconds = (System.nanoTime() - start) * 1e-9;
+            long peak = heap.bytes();
+            BitOperations operations = BitOperations.of(compute, full.module(), layers);
+            Map<String, Json> shapes = new HashMap<>();
+            weights(run).forEach(weight -> {
+                WeightSummary then = Objects.requireNonNull(before.get(weight.name()));
+                WeightSummary now = WeightSummary.of(weight.stored().dequantize(), then.limit());
+                shapes.put(
+                        weight.name(),
+                        new Json()
+                                .put("limit", then.limit())
+                                .put("before", then.counts())
+                                .put("after", now.counts())
+                                .put("conditionBefore", then.condition())
+                                .put("conditionAfter", now.condition()));
+            });
+            Map<String, Double> errors = run.outputErrors();
+            Widths widths = precision.target() == null
+                    ? Widths.of(precision.bits())
+                    : Widths.mean(precision.toString(), low, layers, operations);
+            Execution execution = Execution.of(full.module(), layers);
+            return result.put("weightBits", widths.weight())
+                    .put("activationBits", widths.activation())
+                    .put("targetBits", precision.target())
+                    .put("steps", fitting.steps())
+                    .put("seconds", seconds)
+                    .put("peakHeapBytes", peak)
+                    .put("bitOperations", operations.quantized())
+                    .put("bytes", AllocationOptions.fileBytes(low, low.metadata()))
+                    .put("bitsPerWeight", QuantizeReport.bitsPerWeight(low))
+                    .put("layersPacked", execution.packed())
+                    .put("layersDequantized", execution.dequantized())
+                    .put("speed", speed(low))
+                    .put("quantized", quality(low))
+                    .put(
+                            "layers",
+                            layers.stream()
+                                    .map(layer -> new Json()
+                                            .put("name", layer.name())
+                                            .put("weightBits", layer.weightBits())
+                                            .put("effectiveBits", layer.effectiveBits())
+                                            .put("activationBits", layer.activationBits())
+                                            .put("packed", layer.packed())
+                                            .put("weightError", layer.weightError())
+                                            .put("activationError", layer.activationError())
+                                            .put("outputError", errors.get(layer.name()))
+                                            .put("measures", layer.measures())
+                                            .put("weight", shapes.get(layer.name() + ".weight"))
+                                            .entries())
+                                    .toList());
+        }
     }
 
     private static Stream<WeightOperand> weights(Quantization run) {
@@ -234,7 +232,6 @@ final class CompareTrial {
                 Upscaler packed = Upscaler.of(low, compute)) {
             List<Double> before = new ArrayList<>();
             List<Double> after = new ArrayList<>();
-            List<Double> ratios = new ArrayList<>();
             long start = System.nanoTime();
             for (int round = 0; round <= SPEED_ROUNDS; round++) {
                 if (round > LEAST_ROUNDS && (System.nanoTime() - start) * 1e-9 > SPEED_SECONDS) {
@@ -245,13 +242,12 @@ final class CompareTrial {
                 if (round > 0) {
                     before.add(one);
                     after.add(other);
-                    ratios.add(one / other);
                 }
             }
             return new Json()
                     .put("fp32MillisPerMegapixel", median(before) / pixels)
                     .put("millisPerMegapixel", median(after) / pixels)
-                    .put("speedup", median(ratios));
+                    .put("speedup", median(before) / median(after));
         }
     }
 

@@ -1,28 +1,74 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.halftone.cli;
 
+import com.sun.management.GarbageCollectionNotificationInfo;
 import java.lang.management.ManagementFactory;
 import java.lang.management.MemoryPoolMXBean;
 import java.lang.management.MemoryType;
-import java.util.List;
+import java.util.Set;
+import java.util.stream.Collectors;
+import javax.management.ListenerNotFoundException;
+import javax.management.Notification;
+import javax.management.NotificationEmitter;
+import javax.management.NotificationListener;
+import javax.management.openmbean.CompositeData;
+import org.jspecify.annotations.Nullable;
 
-/** How large the JVM's heap becomes, what is garbage already included: the most that each of its pools has held, added up. */
-final class PeakHeap {
-    private final List<MemoryPoolMXBean> pools = ManagementFactory.getMemoryPoolMXBeans().stream()
+/**
+ * How large the JVM's heap becomes, what is garbage already included: it only grows between two collections, so the most that it had before
+ * one of them, or has at the end. Pools have peaks of their own too, but not at the same time.
+ */
+final class PeakHeap implements NotificationListener, AutoCloseable {
+    private static final Set<String> POOLS = ManagementFactory.getMemoryPoolMXBeans().stream()
             .filter(pool -> pool.getType() == MemoryType.HEAP)
-            .toList();
+            .map(MemoryPoolMXBean::getName)
+            .collect(Collectors.toUnmodifiableSet());
+
+    private long most;
 
     private PeakHeap() {}
 
-    /** Begins to measure; there is one peak for the whole JVM, so one measurement at a time. */
+    /** Begins to measure. */
     static PeakHeap start() {
         PeakHeap peak = new PeakHeap();
-        peak.pools.forEach(MemoryPoolMXBean::resetPeakUsage);
+        ManagementFactory.getGarbageCollectorMXBeans()
+                .forEach(bean -> ((NotificationEmitter) bean).addNotificationListener(peak, null, null));
         return peak;
     }
 
+    @Override
+    public synchronized void handleNotification(Notification notification, @Nullable Object handback) {
+        if (notification.getUserData() instanceof CompositeData data
+                && notification.getType().equals(GarbageCollectionNotificationInfo.GARBAGE_COLLECTION_NOTIFICATION)) {
+            most = Math.max(
+                    most,
+                    GarbageCollectionNotificationInfo.from(data)
+                            .getGcInfo()
+                            .getMemoryUsageBeforeGc()
+                            .entrySet()
+                            .stream()
+                            .filter(e -> POOLS.contains(e.getKey()))
+                            .mapToLong(e -> e.getValue().getUsed())
+                            .sum());
+        }
+    }
+
     /** Returns the peak so far, in bytes. */
-    long bytes() {
-        return pools.stream().mapToLong(pool -> pool.getPeakUsage().getUsed()).sum();
+    synchronized long bytes() {
+        most = Math.max(
+                most, ManagementFactory.getMemoryMXBean().getHeapMemoryUsage().getUsed());
+        return most;
+    }
+
+    /** Stops to measure. */
+    @Override
+    public void close() {
+        ManagementFactory.getGarbageCollectorMXBeans().forEach(bean -> {
+            try {
+                ((NotificationEmitter) bean).removeNotificationListener(this);
+            } catch (ListenerNotFoundException e) {
+                throw new IllegalStateException("closed twice", e);
+            }
+        });
     }
 }

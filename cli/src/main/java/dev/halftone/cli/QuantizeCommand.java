@@ -106,11 +106,11 @@ final class QuantizeCommand implements Callable<Integer> {
         if (report != null) {
             OutputFile.checked(report);
         }
-        try (Compute compute = console.compute()) {
+        try (Compute compute = console.compute();
+                PeakHeap heap = PeakHeap.start()) {
             List<Pair> pairs = Evaluation.pairs(compute, experiment.measured(), scale);
             Calibration data = experiment.calibration(compute, scale);
 
-            PeakHeap heap = PeakHeap.start();
             long quantizing = System.nanoTime();
             Quantization.Options options = bits == null
                     ? new Quantization.Options(START, START, layers)

@@ -5,7 +5,6 @@ import dev.halftone.models.Evaluation;
 import dev.halftone.models.Evaluation.Pair;
 import dev.halftone.models.Evaluation.Score;
 import dev.halftone.models.SuperResolutionNetwork;
-import dev.halftone.nn.AttentionProducts;
 import dev.halftone.nn.Child;
 import dev.halftone.nn.Site;
 import dev.halftone.quant.BitOperations;
@@ -37,7 +36,6 @@ import java.util.function.Function;
 import java.util.function.ToDoubleFunction;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -85,6 +83,7 @@ record QuantizeReport(
                 .put("ssim", scores(Score::ssim))
                 .put("bytes", new Json().put("fp32", fullBytes()).put("quantized", Files.size(file)))
                 .put("effectiveBitsPerWeight", bitsPerWeight())
+                .put("execution", Execution.of(full.module(), layers).json())
                 .put(
                         "seconds",
                         new Json()
@@ -234,21 +233,10 @@ record QuantizeReport(
         row(console, "fp32", before, fullBytes(), megapixels);
         row(console, bits.label(), after, Files.size(file), megapixels);
         console.print("");
-        List<Site> weighted = full.module().sites().stream()
-                .filter(site -> !(site.slot().module() instanceof AttentionProducts))
-                .toList();
+        Execution execution = Execution.of(full.module(), layers);
         console.print(
                 "%d of %d layers run on packed codes, %d on dequantized weights; %.2f bits per weight with all that they need; fp32: %s",
-                weighted.stream()
-                        .filter(site -> of(site).allMatch(LayerReport::packed))
-                        .filter(this::isQuantized)
-                        .count(),
-                weighted.size(),
-                weighted.stream()
-                        .filter(site -> of(site).anyMatch(layer -> !layer.packed()))
-                        .count(),
-                bitsPerWeight(),
-                unquantized());
+                execution.packed(), execution.layers(), execution.dequantized(), bitsPerWeight(), unquantized());
         long integers = layers.stream()
                 .filter(layer -> layer.measures().containsKey("integer"))
                 .count();
@@ -276,15 +264,8 @@ record QuantizeReport(
                 name, e.mean().psnr(), e.mean().ssim(), bytes * 1e-3, megapixels / e.seconds());
     }
 
-    /** Returns the reports on a layer: on its parts, where it has several. */
-    private Stream<LayerReport> of(Site site) {
-        return layers.stream()
-                .filter(layer ->
-                        layer.name().equals(site.name()) || layer.name().startsWith(site.name() + "."));
-    }
-
     private boolean isQuantized(Site site) {
-        return of(site).findAny().isPresent();
+        return Execution.of(site, layers).findAny().isPresent();
     }
 
     /** Returns the names of the layers that stay fp32; those that differ in numbers only are one, with stars and their count. */
