@@ -240,12 +240,7 @@ final class CompareCommand implements Callable<Integer> {
         if (recipes.isEmpty()) {
             return Recipes.all();
         }
-        List<Recipe> chosen = new ArrayList<>();
-        for (String id : recipes) {
-            chosen.add(Recipes.byId(id)
-                    .orElseThrow(() -> new UsageException("there is no recipe '" + id + "'; `recipes` lists them")));
-        }
-        return chosen;
+        return recipes.stream().map(RecipesCommand::named).toList();
     }
 
     private static String stem(String model) {

@@ -87,8 +87,7 @@ final class QuantizeCommand implements Callable<Integer> {
             throw new UsageException(
                     "how many bits? Give BITS, like 2bit or w2a4, or --target-bits 2.5 or --target-size 900k");
         }
-        Recipe chosen = training.recipe(Recipes.byId(recipe)
-                .orElseThrow(() -> new UsageException("there is no recipe '" + recipe + "'; `recipes` lists them")));
+        Recipe chosen = training.recipe(RecipesCommand.named(recipe));
         Scope layers = experiment.layers();
         if (report != null && !report.toString().toLowerCase(Locale.ROOT).endsWith(".json")) {
             throw new UsageException("--report must name a .json file, not " + report);

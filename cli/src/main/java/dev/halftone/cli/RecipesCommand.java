@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Parameters;
@@ -27,14 +28,22 @@ final class RecipesCommand implements Callable<Integer> {
         this.console = console;
     }
 
+    /** Returns the recipe that a user names, or refuses the name and tells similar ones. */
+    static Recipe named(String id) {
+        return Recipes.byId(id).orElseThrow(() -> {
+            String similar = Recipes.all().stream()
+                    .map(Recipe::id)
+                    .filter(other -> !id.isBlank() && (other.contains(id) || id.contains(other)))
+                    .collect(Collectors.joining(", "));
+            return new UsageException("there is no recipe '" + id + "'; "
+                    + (similar.isEmpty() ? "`recipes` lists them" : "there is " + similar));
+        });
+    }
+
     @Override
     public Integer call() throws IOException {
         MethodPages pages = new MethodPages();
-        List<Recipe> chosen = id == null
-                ? Recipes.all()
-                : List.of(Recipes.byId(id)
-                        .orElseThrow(
-                                () -> new UsageException("there is no recipe '" + id + "'; `recipes` lists them")));
+        List<Recipe> chosen = id == null ? Recipes.all() : List.of(named(id));
         if (console.json()) {
             List<String> passes = chosen.stream()
                     .flatMap(recipe -> recipe.passes().stream())

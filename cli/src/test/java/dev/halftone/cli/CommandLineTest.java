@@ -101,7 +101,8 @@ final class CommandLineTest {
                         "800, ",
                         "reconstruction.md");
         assertThat(Run.of("recipes", "minmax").out()).contains("does not train");
-        Run.of("recipes", "none").assertFailed(ExitCode.USAGE, "no recipe 'none'");
+        Run.of("recipes", "none").assertFailed(ExitCode.USAGE, "no recipe 'none'; `recipes` lists them");
+        Run.of("recipes", "ptq4vit").assertFailed(ExitCode.USAGE, "no recipe 'ptq4vit'; there is ptq4vit-style");
         assertThat((List<?>) Run.value(Run.of("recipes", "gptq", "--json").json(), "recipes"))
                 .singleElement()
                 .asInstanceOf(Run.OBJECT)
