@@ -83,7 +83,6 @@ record QuantizeReport(
                 .put("ssim", scores(Score::ssim))
                 .put("bytes", new Json().put("fp32", fullBytes()).put("quantized", Files.size(file)))
                 .put("effectiveBitsPerWeight", bitsPerWeight())
-                .put("execution", Execution.of(full.module(), layers).json())
                 .put(
                         "seconds",
                         new Json()
@@ -127,6 +126,7 @@ record QuantizeReport(
                                                         .entries())
                                         .entries())
                                 .toList())
+                .put("execution", Execution.of(full.module(), layers).json())
                 .put("perPixel", json(operations))
                 .put("peakHeapBytes", effort.peakHeap())
                 .put("trained", run.trained().stream().map(QuantizeReport::json).toList())

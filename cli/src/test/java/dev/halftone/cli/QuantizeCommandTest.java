@@ -155,6 +155,7 @@ final class QuantizeCommandTest {
                                 "activationError", e -> assertThat((double) e).isBetween(0.01, 1.0))
                         .hasEntrySatisfying(
                                 "outputError", e -> assertThat((double) e).isBetween(0.01, 1.0)));
+        assertThat(written.get("execution")).isEqualTo(Map.of("layers", 8, "packed", 4, "dequantized", 0, "fp32", 4));
         assertThat(written.get("trained"))
                 .asInstanceOf(LIST)
                 .singleElement()
