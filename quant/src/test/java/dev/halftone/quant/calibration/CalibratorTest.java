@@ -208,6 +208,19 @@ final class CalibratorTest {
         assertThat(clipped.lower()).isBetween(-8f, -0.9f);
     }
 
+    @Test
+    void entropyIsNotMisledByTheZerosBehindARelu() {
+        SplittableRandom random = new SplittableRandom(SEED);
+        Tensor x = Tensor.zeros(100_000);
+        for (int i = 0; i < x.size(); i++) {
+            x.array()[i] = (float) Math.max(0, random.nextGaussian());
+        }
+        for (int bits = 3; bits <= 8; bits++) {
+            UniformGrid grid = new KlDivergence(100).calibrate(Samples.of("x", x), bits, Tails.of(0, 4));
+            assertThat(grid.upper()).as(bits + " bits").isGreaterThan(1.3f);
+        }
+    }
+
     /** {@code P = (1, 1, 2, 4) / 8} with the last value clipped; two codes of two bins each. */
     @Test
     void entropyOfAHandMadeHistogram() {
