@@ -83,7 +83,7 @@ final class CompareCommand implements Callable<Integer> {
             paramLabel = "B",
             split = ",",
             description = {
-                "Besides, the recipes that share bits among layers (mixquant-style, fmpq-style, mlorq-style, diffq-style), with what weights take in the file at most B bits on average, like 2.5.",
+                "Besides, the recipes that share bits among layers (see: recipes; fmpq-style is one), with what weights take in the file at most B bits on average, like 2.5.",
                 "The table says how far they are above the line through the default recipe's uniform bits."
             })
     private List<Double> targets = List.of();

@@ -127,6 +127,8 @@ final class CompareTrial {
                 .put("paper", recipe.paper())
                 .put("fidelity", recipe.fidelity().name().toLowerCase(Locale.ROOT));
         SuperResolutionNetwork low = Zoo.build(source, 0);
+        // What the recipe before has left is not this one's.
+        System.gc();
         try (PeakHeap heap = PeakHeap.start()) {
             long start = System.nanoTime();
             Quantization run = new Quantization(

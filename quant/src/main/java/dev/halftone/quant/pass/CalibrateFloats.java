@@ -21,8 +21,8 @@ import java.util.Map;
 /**
  * Gives every input the numbers of a small floating-point format, scaled, and moved by a zero point where they have no sign (after MSFP,
  * mixup-sign floating point). Of all formats of the input's bits with and without a sign, shrunken ranges and zero points, the one of least
- * squared error over the calibration images. Formats with one exponent bit are even grids, and where one of them is the best, the layer
- * runs on packed codes as with any other grid.
+ * squared error over the calibration images. Formats with one exponent bit are even grids, and where one of them is the best, the input has
+ * an ordinary grid: a layer whose weight has one too runs on packed codes.
  */
 public record CalibrateFloats() implements Pass {
     /** Ranges are 1 to 0.22 of the whole one, in steps of 2 %. */
