@@ -2,6 +2,7 @@
 package dev.halftone.cli;
 
 import com.sun.management.GarbageCollectionNotificationInfo;
+import com.sun.management.GcInfo;
 import java.lang.management.ManagementFactory;
 import java.lang.management.MemoryPoolMXBean;
 import java.lang.management.MemoryType;
@@ -24,6 +25,9 @@ final class PeakHeap implements NotificationListener, AutoCloseable {
             .map(MemoryPoolMXBean::getName)
             .collect(Collectors.toUnmodifiableSet());
 
+    /** Milliseconds since the JVM started. Collections are told a while after they were, so some begin before this. */
+    private final long since = ManagementFactory.getRuntimeMXBean().getUptime();
+
     private long most;
 
     private PeakHeap() {}
@@ -40,16 +44,15 @@ final class PeakHeap implements NotificationListener, AutoCloseable {
     public synchronized void handleNotification(Notification notification, @Nullable Object handback) {
         if (notification.getUserData() instanceof CompositeData data
                 && notification.getType().equals(GarbageCollectionNotificationInfo.GARBAGE_COLLECTION_NOTIFICATION)) {
-            most = Math.max(
-                    most,
-                    GarbageCollectionNotificationInfo.from(data)
-                            .getGcInfo()
-                            .getMemoryUsageBeforeGc()
-                            .entrySet()
-                            .stream()
-                            .filter(e -> POOLS.contains(e.getKey()))
-                            .mapToLong(e -> e.getValue().getUsed())
-                            .sum());
+            GcInfo info = GarbageCollectionNotificationInfo.from(data).getGcInfo();
+            if (info.getStartTime() >= since) {
+                most = Math.max(
+                        most,
+                        info.getMemoryUsageBeforeGc().entrySet().stream()
+                                .filter(e -> POOLS.contains(e.getKey()))
+                                .mapToLong(e -> e.getValue().getUsed())
+                                .sum());
+            }
         }
     }
 
